@@ -1,0 +1,60 @@
+"""Cut a face out of a frame into an aligned square, and remember the matrix that did it.
+
+The template is that of FFHQ crops at 512 x 512 (Karras et al. 2019, arXiv 1812.04948), in the values that face
+restoration networks are trained with.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vidrestore.geometry import fit_similarity, transform
+from vidrestore.types import Face, FaceCrop, Floats, Image
+
+TEMPLATE_SIZE = 512
+TEMPLATE = np.array(
+    [[192.98, 239.95], [318.90, 240.19], [256.63, 314.02], [201.26, 371.41], [313.09, 371.15]], dtype=np.float32
+)
+"""Eye centres, nose tip and mouth corners, left of the picture first, in a 512 x 512 crop."""
+_NOSE_TIP, _MOUTH_LEFT, _MOUTH_RIGHT = 30, 48, 54
+
+
+def keypoints_of(landmarks: Floats) -> Floats:
+    """The five keypoints (..., 5, 2) of 68 landmarks (..., 68, 2)."""
+    return np.stack(
+        (
+            landmarks[..., 36:42, :].mean(axis=-2),
+            landmarks[..., 42:48, :].mean(axis=-2),
+            landmarks[..., _NOSE_TIP, :],
+            landmarks[..., _MOUTH_LEFT, :],
+            landmarks[..., _MOUTH_RIGHT, :],
+        ),
+        axis=-2,
+    ).astype(np.float32)
+
+
+def alignment_matrix(landmarks: Floats, size: int = TEMPLATE_SIZE) -> Floats:
+    """Similarity (2, 3) that takes landmarks (68, 2) of a frame to the template in a ``size`` x ``size`` crop."""
+    scale = size / TEMPLATE_SIZE
+    target = (TEMPLATE + 0.5) * scale - 0.5
+    return fit_similarity(keypoints_of(landmarks), target.astype(np.float32))
+
+
+def cut_aligned(image: Image, matrix: Floats, size: int = TEMPLATE_SIZE) -> Image:
+    """The ``size`` x ``size`` crop (size, size, 3) that ``matrix`` (2, 3) makes of ``image``; edges are repeated.
+
+    Enlarges by bicubic interpolation. A crop that shrinks is blurred first, or fine texture would alias into it.
+    """
+    shrink = 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if shrink > 1.5:
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 * shrink)  # type: ignore[assignment]
+    interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
+    crop = cv2.warpAffine(image, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(crop, dtype=np.uint8)
+
+
+def crop_face(image: Image, face: Face, size: int = TEMPLATE_SIZE) -> FaceCrop:
+    """Cut ``face`` out of its frame."""
+    matrix = alignment_matrix(face.landmarks, size)
+    return FaceCrop(face, cut_aligned(image, matrix, size), matrix, transform(matrix, face.landmarks))

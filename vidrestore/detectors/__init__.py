@@ -1,0 +1,30 @@
+"""Face detectors, by name of their model pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidrestore import weights
+from vidrestore.config import FacesSettings, load_component
+from vidrestore.errors import ComponentError
+from vidrestore.types import Detector
+
+
+def build_detector(settings: FacesSettings, device: str) -> Detector:
+    """The detector that ``settings.pack`` names, on ``device`` (``cpu``, ``cuda``, ``cuda:N``, ``mps``).
+
+    Raises:
+        WeightsError: the pack is unknown, missing or damaged.
+        ComponentError: a ``module:Class`` cannot be loaded or is no detector.
+    """
+    if ":" in settings.pack and not Path(settings.pack).exists():
+        detector = load_component(settings.pack)()
+        if not callable(getattr(detector, "detect", None)):
+            raise ComponentError(f"{settings.pack} has no method 'detect', so it is no detector")
+        return detector  # type: ignore[no-any-return]
+    from vidrestore.detectors.insightface import InsightFaceDetector
+
+    if Path(settings.pack).is_dir():
+        return InsightFaceDetector(Path(settings.pack), Path(settings.pack).name, "your own files", settings, device)
+    model = weights.find_model(settings.pack, "faces")
+    return InsightFaceDetector(weights.checked_folder(model), model.name, model.licence, settings, device)

@@ -1,0 +1,153 @@
+"""Faces by insightface, from a folder of ONNX files. The only place that speaks BGR."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from insightface.app import FaceAnalysis
+from insightface.app.common import Face as InsightFace
+
+from vidrestore.alignment import keypoints_of
+from vidrestore.config import FacesSettings
+from vidrestore.errors import WeightsError
+from vidrestore.geometry import box_of
+from vidrestore.types import Detection, Floats, Image
+
+_LANDMARK_TASKS = ("landmark_2d_68", "landmark_3d_68")
+_MODULES = ("detection", "recognition", *_LANDMARK_TASKS)
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider"}
+_SUPPRESSION = 0.4
+"""Overlap above which the weaker of two detections goes; insightface's own value."""
+MIN_SPREAD = 0.16
+"""Root mean square distance of the landmarks from their centre, in sides of the box, below which it is no face.
+
+A face's 68 points have about 0.35. The compact landmark network draws the points together as it doubts the face.
+"""
+MAX_DISAGREEMENT = 0.2
+"""Mean distance, in sides of the box, between the detector's keypoints and those of the landmarks for one face.
+
+Two networks that look at the same face agree; at a texture that fools one of them they do not.
+"""
+
+
+class InsightFaceDetector:
+    """Detection, 68 landmarks and embedding of a model pack in insightface's format.
+
+    Each detection gets a second look by the landmark network, which removes what is no face.
+    """
+
+    def __init__(self, folder: Path, name: str, licence: str, settings: FacesSettings, device: str) -> None:
+        self.name, self.licence = name, licence
+        self._analysis = _load(folder, settings, device)
+        sessions = [model.session for model in self._analysis.models.values()]
+        self.device = "cpu" if sessions[0].get_providers()[0] == "CPUExecutionProvider" else device
+        self._landmarks = next(
+            self._analysis.models[task] for task in _LANDMARK_TASKS if task in self._analysis.models
+        )
+
+    def detect(self, image: Image) -> Sequence[Detection]:
+        """Faces of an RGB picture (H, W, 3), surest first."""
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
+        boxes, keypoints = self._analysis.det_model.detect(bgr, max_num=0, metric="default")
+        found = []
+        for row, points in zip(boxes, keypoints, strict=True):
+            detection = self._examine(bgr, row[:4], float(row[4]), points)
+            if detection is not None:
+                found.append(detection)
+        return found
+
+    def look(self, image: Image, boxes: Sequence[Floats]) -> list[Detection | None]:
+        """A second look where faces ought to be: what the landmark network sees in each box, or None."""
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
+        found: list[Detection | None] = []
+        for box in boxes:
+            landmarks = self._landmarks_in(bgr, box)
+            if _spread(landmarks, box) < MIN_SPREAD:
+                found.append(None)
+                continue
+            # The box follows the face: once more, centred on what was found.
+            moved = _recentred(box, landmarks)
+            again = self._landmarks_in(bgr, moved)
+            agree = float(np.linalg.norm(again - landmarks, axis=1).mean()) < 0.1 * _side(moved)
+            if agree and _spread(again, moved) >= MIN_SPREAD:
+                found.append(self._described(bgr, moved, 0.3, again))
+            else:
+                found.append(None)
+        return found
+
+    def _examine(self, bgr: Image, box: Floats, score: float, keypoints: Floats) -> Detection | None:
+        """The detection with landmarks and embedding, or None where the second look sees no face."""
+        landmarks = self._landmarks_in(bgr, box)
+        apart = float(np.linalg.norm(keypoints_of(landmarks) - keypoints, axis=1).mean()) / _side(box)
+        if _spread(landmarks, box) < MIN_SPREAD or apart > MAX_DISAGREEMENT:
+            return None
+        return self._described(bgr, box, score, landmarks)
+
+    def _described(self, bgr: Image, box: Floats, score: float, landmarks: Floats) -> Detection:
+        keypoints = keypoints_of(landmarks)
+        embedding = None
+        recognition = self._analysis.models.get("recognition")
+        if recognition is not None:
+            face = InsightFace(bbox=box, kps=keypoints, det_score=score)
+            recognition.get(bgr, face)
+            embedding = np.asarray(face.normed_embedding, dtype=np.float32)
+        return Detection(np.asarray(box, np.float32), min(score, 1.0), keypoints, landmarks, embedding)
+
+    def _landmarks_in(self, bgr: Image, box: Floats) -> Floats:
+        face = InsightFace(bbox=np.asarray(box, dtype=np.float32))
+        self._landmarks.get(bgr, face)
+        return np.asarray(face[self._landmarks.taskname][:, :2], dtype=np.float32)
+
+
+def _load(folder: Path, settings: FacesSettings, device: str) -> FaceAnalysis:
+    """insightface's analysis of the networks in ``folder``.
+
+    Raises:
+        WeightsError: no or damaged files, or a task is missing.
+    """
+    if not any(folder.glob("*.onnx")):
+        raise WeightsError(f"no ONNX files in {folder}: give a folder with a detector, landmarks and an embedding")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    kind, _, number = device.partition(":")
+    wanted = _PROVIDERS.get(kind)
+    if wanted in onnxruntime.get_available_providers():
+        providers.insert(0, (wanted, {"device_id": int(number)} if number else {}))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            analysis = FaceAnalysis(name=str(folder), allowed_modules=list(_MODULES), providers=providers)
+            analysis.prepare(
+                ctx_id=int(number or 0) if len(providers) > 1 else -1,
+                det_thresh=settings.min_score,
+                det_size=(settings.detection_size, settings.detection_size),
+            )
+    except Exception as error:  # onnxruntime and insightface raise their own kinds for damaged files
+        raise WeightsError(
+            f"the model pack in {folder} cannot be loaded ({type(error).__name__}: {error}): verify it with "
+            "'vidrestore models verify'"
+        ) from error
+    analysis.det_model.nms_thresh = _SUPPRESSION
+    if not any(task in analysis.models for task in _LANDMARK_TASKS):
+        raise WeightsError(f"the model pack in {folder} has no network for 68 landmarks; it has {[*analysis.models]}")
+    return analysis
+
+
+def _side(box: Floats) -> float:
+    return float(np.sqrt(max(box[2] - box[0], 1.0) * max(box[3] - box[1], 1.0)))
+
+
+def _spread(landmarks: Floats, box: Floats) -> float:
+    offsets = landmarks - landmarks.mean(axis=0)
+    return float(np.sqrt((offsets**2).sum(axis=1).mean())) / _side(box)
+
+
+def _recentred(box: Floats, landmarks: Floats) -> Floats:
+    """``box`` moved and scaled to hold ``landmarks`` as detectors' boxes do: forehead to chin, ear to ear."""
+    hull = box_of(landmarks)
+    hull[1] -= 0.22 * (hull[3] - hull[1])
+    return np.asarray(hull, dtype=np.float32)

@@ -1,0 +1,229 @@
+"""The embedded restorer: a small U-Net that reads a generic and a specific dictionary per facial component.
+
+The idea is DMDNet's (Li et al. 2022, arXiv 2210.08160): component features of the degraded face query two memories,
+one learnt from many people, one made of a person's own references, and a learnt mask blends the two reads. It is
+leaner in three ways. The trunk is a U-Net of gated depthwise blocks (after NAFNet, Chen et al. 2022, arXiv
+2204.04676) on 4x pixel-unshuffled input. Components are cut and written back at real-valued coordinates, so nothing
+jumps between frames. And a memory entry is a position of a component instead of a whole component, so a reference
+whose eye is half a pixel off or half closed still lends its lashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SHUFFLE = 4
+"""Input pixels per side of one position of the widest feature map."""
+COMPONENTS = ("left_eye", "right_eye", "mouth")
+_BOX_OF_COMPONENT = (0, 1, 3)
+"""Rows of the (4, 4) component boxes; the nose, row 2, is read nowhere, as in DMDNet."""
+_COMPONENT_SIDES = (20, 20, 28)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactShape:
+    """Sizes of the network; stored beside the weights."""
+
+    width: int = 48
+    blocks: tuple[int, int, int] = (2, 2, 4)
+    key_width: int = 32
+    entries: int = 256
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the references of one person say, for each component: keys (E, K) and values (E, C)."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    @staticmethod
+    def joined(parts: Sequence[Memory]) -> Memory:
+        """One memory with the entries of all ``parts``."""
+        return Memory(
+            tuple(torch.cat(keys) for keys in zip(*(part.keys for part in parts), strict=True)),
+            tuple(torch.cat(values) for values in zip(*(part.values for part in parts), strict=True)),
+        )
+
+
+class GatedBlock(nn.Module):
+    """x + 1x1(gate(depthwise3x3(1x1(norm x)))), then the same without the depthwise convolution; shapes kept."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(1, width)
+        self.expand1 = nn.Conv2d(width, 2 * width, 1)
+        self.spatial = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.attention = nn.Conv2d(width, width, 1)
+        self.project1 = nn.Conv2d(width, width, 1)
+        self.norm2 = nn.GroupNorm(1, width)
+        self.expand2 = nn.Conv2d(width, 2 * width, 1)
+        self.project2 = nn.Conv2d(width, width, 1)
+        self.scale1 = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
+        self.scale2 = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.spatial(self.expand1(self.norm1(x))).chunk(2, dim=1)
+        y = a * b
+        y = y * self.attention(y.mean(dim=(2, 3), keepdim=True))
+        x = x + self.scale1 * self.project1(y)
+        a, b = self.expand2(self.norm2(x)).chunk(2, dim=1)
+        return x + self.scale2 * self.project2(a * b)
+
+
+class ReferenceEncoder(nn.Module):
+    """Component crops (N, 3, 4S, 4S) in [-1, 1] to features (N, C, S, S)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3 * SHUFFLE**2, width, 3, padding=1)
+        self.blocks = nn.Sequential(GatedBlock(width), GatedBlock(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.blocks(self.stem(F.pixel_unshuffle(x, SHUFFLE)))
+        return features
+
+
+class ComponentReader(nn.Module):
+    """One component: reads both memories for a cut-out feature (B, C, S, S) and returns what to add to it."""
+
+    def __init__(self, side: int, shape: CompactShape) -> None:
+        super().__init__()
+        width, keys = shape.width, shape.key_width
+        self.side = side
+        self.encoder = ReferenceEncoder(width)
+        self.query = nn.Conv2d(width, keys, 1)
+        self.key = nn.Conv2d(width, keys, 1)
+        self.value = nn.Conv2d(width, width, 1)
+        self.place = nn.Parameter(0.5 * torch.randn(1, keys, side, side))
+        self.generic_keys = nn.Parameter(torch.randn(shape.entries, keys))
+        self.generic_values = nn.Parameter(0.1 * torch.randn(shape.entries, width))
+        self.mask = nn.Sequential(
+            nn.Conv2d(3 * width, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.Sigmoid()
+        )
+        self.fuse = nn.Sequential(
+            nn.Conv2d(2 * width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+        window = torch.hann_window(side + 2, periodic=False)[1:-1].clamp(max=0.5) * 2
+        self.register_buffer("window", torch.outer(window, window)[None, None], persistent=False)
+
+    def memorize(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (N*S*S, K) and values (N*S*S, C) of N reference crops of one person."""
+        features = self.encoder(crops)
+        keys = self.key(features) + self.place
+        return keys.flatten(2).transpose(1, 2).flatten(0, 1), self.value(features).flatten(2).transpose(1, 2).flatten(
+            0, 1
+        )
+
+    def read(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Softmax read (B, C, S, S) for a query (B, K, S, S) from entries (E, K) and (E, C)."""
+        batch = query.shape[0]
+        asked = query.flatten(2).transpose(1, 2)
+        found = F.scaled_dot_product_attention(
+            asked, keys.expand(batch, *keys.shape), values.expand(batch, *values.shape)
+        )
+        return found.transpose(1, 2).reshape(batch, -1, self.side, self.side)
+
+    def forward(self, feature: Tensor, specific: tuple[Tensor, Tensor] | None) -> Tensor:
+        query = self.query(feature) + self.place
+        memory = self.read(query, self.generic_keys, self.generic_values)
+        if specific is not None:
+            personal = self.read(query, *specific)
+            mask = self.mask(torch.cat((feature, personal, memory), dim=1))
+            memory = mask * personal + (1 - mask) * memory
+        change: Tensor = self.fuse(torch.cat((feature, memory), dim=1))
+        return change * self.window
+
+
+def cut_boxes(maps: Tensor, boxes: Tensor, side: int, size: int) -> Tensor:
+    """Cut boxes (B, 4), in pixels of a ``size`` x ``size`` face, out of maps (B, C, h, w): (B, C, side, side)."""
+    steps = (torch.arange(side, device=maps.device, dtype=boxes.dtype) + 0.5) / side
+    x = boxes[:, 0:1] + steps * (boxes[:, 2:3] - boxes[:, 0:1])
+    y = boxes[:, 1:2] + steps * (boxes[:, 3:4] - boxes[:, 1:2])
+    grid = torch.stack((x[:, None, :].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)), dim=-1)
+    return F.grid_sample(maps, grid * (2 / size) - 1, align_corners=False, padding_mode="border")
+
+
+def paste_boxes(patches: Tensor, boxes: Tensor, map_side: int, size: int) -> Tensor:
+    """The inverse of :func:`cut_boxes`: patches (B, C, s, s) on maps (B, C, map_side, map_side), zero outside."""
+    steps = (torch.arange(map_side, device=patches.device, dtype=boxes.dtype) + 0.5) * (size / map_side)
+    x = 2 * (steps - boxes[:, 0:1]) / (boxes[:, 2:3] - boxes[:, 0:1]) - 1
+    y = 2 * (steps - boxes[:, 1:2]) / (boxes[:, 3:4] - boxes[:, 1:2]) - 1
+    grid = torch.stack((x[:, None, :].expand(-1, map_side, -1), y[:, :, None].expand(-1, -1, map_side)), dim=-1)
+    return F.grid_sample(patches, grid, align_corners=False, padding_mode="zeros")
+
+
+class CompactNetwork(nn.Module):
+    """Restores faces (B, 3, S, S) in [-1, 1], S a multiple of 16, aligned to the FFHQ template.
+
+    ``boxes`` (B, 4, 4) are the component boxes in pixels, real-valued; ``memories[i]`` is the specific memory of face
+    i, or ``None`` for the generic memory alone.
+    """
+
+    def __init__(self, shape: CompactShape | None = None) -> None:
+        super().__init__()
+        self.shape = shape = shape or CompactShape()
+        width = shape.width
+        first, second, middle = shape.blocks
+        self.stem = nn.Conv2d(3 * SHUFFLE**2, width, 3, padding=1)
+        self.encode1 = nn.Sequential(*(GatedBlock(width) for _ in range(first)))
+        self.down1 = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.encode2 = nn.Sequential(*(GatedBlock(2 * width) for _ in range(second)))
+        self.down2 = nn.Conv2d(2 * width, 4 * width, 2, stride=2)
+        self.middle = nn.Sequential(*(GatedBlock(4 * width) for _ in range(middle)))
+        self.up2 = nn.Conv2d(4 * width, 8 * width, 1)
+        self.decode2 = nn.Sequential(*(GatedBlock(2 * width) for _ in range(second)))
+        self.up1 = nn.Conv2d(2 * width, 4 * width, 1)
+        self.decode1 = nn.Sequential(*(GatedBlock(width) for _ in range(first)))
+        self.readers = nn.ModuleDict(
+            {name: ComponentReader(side, shape) for name, side in zip(COMPONENTS, _COMPONENT_SIDES, strict=True)}
+        )
+        self.refine = nn.Sequential(GatedBlock(width), GatedBlock(width))
+        self.head = nn.Conv2d(width, 3 * SHUFFLE**2, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def memorize(self, references: Tensor, boxes: Tensor) -> Memory:
+        """Specific memory of one person from references (N, 3, S, S) in [-1, 1] and their boxes (N, 4, 4)."""
+        keys, values = [], []
+        for name, row in zip(COMPONENTS, _BOX_OF_COMPONENT, strict=True):
+            reader: ComponentReader = self.readers[name]  # type: ignore[assignment]
+            crops = cut_boxes(references, boxes[:, row], SHUFFLE * reader.side, references.shape[-1])
+            key, value = reader.memorize(crops)
+            keys.append(key)
+            values.append(value)
+        return Memory(tuple(keys), tuple(values))
+
+    def forward(self, faces: Tensor, boxes: Tensor, memories: Sequence[Memory | None] | None = None) -> Tensor:
+        wide = self.encode1(self.stem(F.pixel_unshuffle(faces, SHUFFLE)))
+        half = self.encode2(self.down1(wide))
+        deep = self.middle(self.down2(half))
+        half = self.decode2(F.pixel_shuffle(self.up2(deep), 2) + half)
+        wide = self.decode1(F.pixel_shuffle(self.up1(half), 2) + wide)
+        wide = wide + self._read_components(wide, boxes, memories or [None] * len(faces), faces.shape[-1])
+        return faces + F.pixel_shuffle(self.head(self.refine(wide)), SHUFFLE)
+
+    def _read_components(
+        self, wide: Tensor, boxes: Tensor, memories: Sequence[Memory | None], size: int
+    ) -> Tensor:
+        """What the memories add to the map ``wide`` (B, C, h, w); faces that share a memory are read together."""
+        groups: dict[int, list[int]] = {}
+        for index, memory in enumerate(memories):
+            groups.setdefault(id(memory), []).append(index)
+        added = torch.zeros_like(wide)
+        for number, (name, row) in enumerate(zip(COMPONENTS, _BOX_OF_COMPONENT, strict=True)):
+            reader: ComponentReader = self.readers[name]  # type: ignore[assignment]
+            box = boxes[:, row]
+            features = cut_boxes(wide, box, reader.side, size)
+            changes = torch.empty_like(features)
+            for rows in groups.values():
+                memory = memories[rows[0]]
+                specific = None if memory is None else (memory.keys[number], memory.values[number])
+                changes[rows] = reader(features[rows], specific).to(changes.dtype)
+            added = added + paste_boxes(changes, box, wide.shape[-1], size)
+        return added

@@ -1,0 +1,448 @@
+"""Follow faces from frame to frame: one Kalman filter each, assignment by place, size and appearance.
+
+The order of a frame's calls: ``predict`` (where the faces should be), ``update`` (where the detector saw them), then
+for each track in ``missing`` an optional second look, whose answer goes to ``confirm``. At a scene cut ``cut`` comes
+before all of them. ``finish`` gives the tracks. Memory is one row of landmarks for each face and frame, and no picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from vidrestore.errors import ConfigError
+from vidrestore.geometry import eye_distance, head_pose, overlap
+from vidrestore.types import LANDMARK_COUNT, Detection, Floats, Track
+
+_FORBIDDEN: Final = 1e6
+_ROUNDING: Final = 1e-6
+"""Seconds by which sums of frame times may miss the settings."""
+_EMBEDDINGS_KEPT: Final = 16
+"""Best embeddings of a track that make its mean."""
+_CROWDED_OVERLAP: Final = 0.15
+"""Two detections that overlap more may show each other's face, so their embeddings teach nothing."""
+_SAME_FACE_OVERLAP: Final = 0.3
+"""A second look must overlap its prediction so much, and may not overlap another face so much."""
+_STAYS_OVERLAP: Final = 0.5
+"""A lone face that overlaps its prediction so much is the same one, whatever its embedding says: it may be turned."""
+_UNKNOWN_SIMILARITY: Final = 0.4
+"""What counts as the similarity where an embedding is missing: between strangers and one person."""
+_EYES_FULL_PIXELS: Final = 64.0
+"""Distance of the eyes above which a larger face tells no more of who it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingSettings:
+    """When a detection continues a track, and which tracks are kept. Times are seconds, whatever the frame rate."""
+
+    high_score: float = 0.5
+    """Detections of at least this score are assigned first and may begin a track."""
+    low_score: float = 0.2
+    """Detections of at least this score may continue a track that no better one continues."""
+    max_gap_seconds: float = 2.0
+    """A track without detection for longer ends; a face that comes back later begins another."""
+    second_look_seconds: float = 1.0
+    """How long after its last detection a track may go on with second looks alone."""
+    min_overlap: float = 0.1
+    """Overlap with the predicted box, 0..1, above which a detection may continue a track."""
+    max_step_face_sizes: float = 0.75
+    """Where there is no such overlap: distance from the prediction, in face sizes, within which it still may."""
+    max_size_ratio: float = 2.0
+    """Largest change of a face's height from one detection to the next, as a ratio."""
+    min_similarity: float = 0.1
+    """Cosine of the embeddings, -1..1, below which a detection does not continue a track, unless it overlaps the
+    prediction by half or more and no other face is near."""
+    appearance_weight: float = 2.0
+    """How much appearance counts against place (weight 1) where several faces could continue a track."""
+    min_track_seconds: float = 0.2
+    """Shorter tracks are dropped, unless they fill their shot."""
+    min_mean_score: float = 0.4
+    """Tracks whose detections are less sure on average are dropped."""
+    min_detected_share: float = 0.2
+    """Tracks with a detection in fewer of their frames, 0..1, are dropped."""
+    min_identity_eye_pixels: float = 8.0
+    """Distance of the eyes in pixels below which an embedding does not say who it is."""
+
+    def __post_init__(self) -> None:
+        shares = ("high_score", "low_score", "min_overlap", "min_mean_score", "min_detected_share")
+        positive = ("max_gap_seconds", "max_step_face_sizes")
+        non_negative = ("second_look_seconds", "appearance_weight", "min_track_seconds", "min_identity_eye_pixels")
+        for names, low, high in ((shares, 0.0, 1.0), (non_negative, 0.0, math.inf), (("min_similarity",), -1.0, 1.0)):
+            for name in names:
+                if not low <= getattr(self, name) <= high:
+                    raise ConfigError(f"tracking.{name} is {getattr(self, name)}, allowed: {low} to {high}")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"tracking.{name} is {getattr(self, name)}, allowed: greater than 0")
+        if not self.max_size_ratio > 1:
+            raise ConfigError(f"tracking.max_size_ratio is {self.max_size_ratio}, allowed: greater than 1")
+        if self.low_score > self.high_score:
+            raise ConfigError(f"tracking.low_score is {self.low_score}, allowed: up to high_score {self.high_score}")
+
+
+class _BoxFilter:
+    """A filterpy ``KalmanFilter`` over centre x, centre y, log height and log aspect of one face.
+
+    The first three have velocities, which fade with a time constant in gaps, because nobody turns his head for ever.
+    Noise grows with the face, so small and large faces are treated alike.
+    """
+
+    _FADE_SECONDS: Final = 0.5
+    _PLACE_NOISE: Final = 0.04
+    """Standard deviation of a detected centre, in face heights; of its log height and log aspect, as it is."""
+    _ACCELERATION: Final = 8.0
+    """Face heights per second squared that the centre is expected to accelerate by."""
+    _GROWTH: Final = 2.0
+    """The same for the log height, per second squared."""
+
+    def __init__(self, box: Floats, seconds: float) -> None:
+        # Imported here because it takes more than a second, which every command would wait.
+        from filterpy.kalman import KalmanFilter
+
+        self.seconds = seconds
+        self._filter = KalmanFilter(dim_x=7, dim_z=4)
+        self._filter.H = np.eye(4, 7)
+        self._filter.x[:4, 0] = _place_of(box)
+        height = self._height
+        self._filter.P = np.diag([*self._noise(), (3 * height) ** 2, (3 * height) ** 2, 1.0])
+
+    @property
+    def _height(self) -> float:
+        return math.exp(self._filter.x[2, 0])
+
+    @property
+    def box(self) -> Floats:
+        x, y, log_height, log_aspect = self._filter.x[:4, 0]
+        height = math.exp(log_height)
+        half_width, half_height = height * math.exp(log_aspect) / 2, height / 2
+        return np.array([x - half_width, y - half_height, x + half_width, y + half_height], dtype=np.float32)
+
+    def _noise(self) -> npt.NDArray[np.float64]:
+        height = self._height
+        return np.array([height, height, 1.0, 1.0]) ** 2 * self._PLACE_NOISE**2
+
+    def predict(self, seconds: float) -> None:
+        """Move on to ``seconds``; a time that is not later changes nothing."""
+        step = seconds - self.seconds
+        if step <= 0:
+            return
+        fade = math.exp(-step / self._FADE_SECONDS)
+        transition = np.diag([1.0, 1.0, 1.0, 1.0, fade, fade, fade])
+        transition[[0, 1, 2], [4, 5, 6]] = self._FADE_SECONDS * (1 - fade)
+        strength = np.array([self._ACCELERATION * self._height, self._ACCELERATION * self._height, self._GROWTH])
+        push = np.zeros((7, 3))
+        push[[0, 1, 2], [0, 1, 2]] = strength * step**2 / 2
+        push[[4, 5, 6], [0, 1, 2]] = strength * step
+        disturbance = push @ push.T
+        disturbance[3, 3] = self._PLACE_NOISE**2 * step
+        self._filter.predict(F=transition, Q=disturbance)
+        self.seconds = seconds
+
+    def update(self, box: Floats) -> None:
+        self._filter.update(_place_of(box)[:, None], R=np.diag(self._noise()))
+
+
+def _place_of(box: Floats) -> npt.NDArray[np.float64]:
+    """Centre x, centre y, log height, log aspect (width / height) of ``box``; sides below a pixel count as one."""
+    x0, y0, x1, y1 = (float(side) for side in box)
+    width, height = max(x1 - x0, 1.0), max(y1 - y0, 1.0)
+    return np.array([(x0 + x1) / 2, (y0 + y1) / 2, math.log(height), math.log(width / height)])
+
+
+class _Row(NamedTuple):
+    box: Floats
+    landmarks: Floats | None
+    score: float
+
+
+@dataclass(slots=True)
+class _Follower:
+    """One track in the making."""
+
+    id: int
+    filter: _BoxFilter
+    last_detected: float
+    """Seconds of the detector's last sight; second looks do not count."""
+    last_seen: float
+    """Seconds of the last sight of either kind."""
+    pts: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    rows: list[_Row | None] = field(default_factory=list)
+    """What was seen in each frame, or None where nothing was."""
+    looks: list[tuple[float, Floats]] = field(default_factory=list)
+    """The best (quality, embedding) pairs, best first."""
+
+    @property
+    def appearance(self) -> Floats | None:
+        """Normalised mean of the best embeddings, weighted by quality."""
+        if not self.looks:
+            return None
+        total = np.sum([quality * embedding for quality, embedding in self.looks], axis=0)
+        length = float(np.linalg.norm(total))
+        return np.asarray(total / length, dtype=np.float32) if length > 1e-6 else None
+
+    def begin_frame(self, pts: int, seconds: float) -> None:
+        self.pts.append(pts)
+        self.seconds.append(seconds)
+        self.rows.append(None)
+
+    def pop_frame(self) -> None:
+        self.pts.pop()
+        self.seconds.pop()
+        self.rows.pop()
+
+    def see(self, detection: Detection) -> None:
+        """Put ``detection`` into the present frame's row."""
+        landmarks = None if detection.landmarks is None else detection.landmarks.copy()
+        self.rows[-1] = _Row(detection.box.copy(), landmarks, detection.score)
+        self.filter.update(detection.box)
+        self.last_seen = self.seconds[-1]
+
+    def learn(self, quality: float, embedding: Floats) -> None:
+        self.looks.append((quality, embedding.copy()))
+        self.looks.sort(key=lambda look: -look[0])
+        del self.looks[_EMBEDDINGS_KEPT:]
+
+
+class Tracker:
+    """Gives every detection the id of the face it continues, one frame after the other."""
+
+    def __init__(self, settings: TrackingSettings | None = None) -> None:
+        self._settings = settings or TrackingSettings()
+        self._active: list[_Follower] = []
+        self._ended_in_shot: list[_Follower] = []
+        self._tracks: list[Track] = []
+        self._next_id = 0
+        self._shot_start: float | None = None
+        self._latest = -math.inf
+
+    def predict(self, seconds: float) -> Mapping[int, Floats]:
+        """Where the active tracks should be at ``seconds``: a box ``(4,)`` for each track id."""
+        for follower in self._active:
+            follower.filter.predict(seconds)
+        return {follower.id: follower.filter.box for follower in self._active}
+
+    def update(self, pts: int, seconds: float, detections: Sequence[Detection]) -> tuple[int | None, ...]:
+        """Track ids of ``detections``, in their order, of the frame ``pts`` at ``seconds``.
+
+        To be called for every decoded frame, also without detections. ``None`` where a detection continues no track
+        and its score is too low to begin one. Raises ``ValueError`` where time does not rise.
+        """
+        if seconds <= self._latest:
+            raise ValueError(f"frame {pts} at {seconds} s does not come after the one at {self._latest} s")
+        self._latest = seconds
+        if self._shot_start is None:
+            self._shot_start = seconds
+        self._end([f for f in self._active if seconds - f.last_seen > self._settings.max_gap_seconds + _ROUNDING])
+        self.predict(seconds)
+        for follower in self._active:
+            follower.begin_frame(pts, seconds)
+        crowded = _crowded(detections)
+        ids: list[int | None] = [None] * len(detections)
+        free = list(self._active)
+        for sure in (True, False):
+            chosen = [i for i, detection in enumerate(detections) if self._is_for(detection.score, sure)]
+            for follower, index in self._assign(free, detections, chosen, crowded, sure):
+                free.remove(follower)
+                self._see(follower, detections[index], crowded[index])
+                ids[index] = follower.id
+        for index, detection in enumerate(detections):
+            if ids[index] is None and self._is_for(detection.score, sure=True):
+                ids[index] = self._begin(pts, seconds, detection, crowded[index])
+        return tuple(ids)
+
+    def missing(self) -> Mapping[int, Floats]:
+        """Predicted boxes ``(4,)`` of the tracks that deserve a second look in the present frame.
+
+        These are active tracks without a row in it that the detector has seen within ``second_look_seconds``.
+        """
+        longest = self._settings.second_look_seconds + _ROUNDING
+        return {
+            follower.id: follower.filter.box
+            for follower in self._active
+            if follower.rows[-1] is None and self._latest - follower.last_detected <= longest
+        }
+
+    def confirm(self, track_id: int, detection: Detection) -> bool:
+        """Take the answer of a second look as the present row of a ``missing`` track.
+
+        ``False``, and nothing is changed, where the answer lies elsewhere than the prediction or on another face.
+        Raises ``KeyError`` where ``track_id`` is not missing.
+        """
+        if track_id not in self.missing():
+            raise KeyError(f"track {track_id} is not missing in this frame")
+        follower = next(f for f in self._active if f.id == track_id)
+        others = [row.box for f in self._active if (row := f.rows[-1]) is not None]
+        here = overlap(follower.filter.box[None], detection.box[None]).item() >= _SAME_FACE_OVERLAP
+        taken = bool(others) and float(overlap(detection.box[None], np.stack(others)).max()) >= _SAME_FACE_OVERLAP
+        if not here or taken:
+            return False
+        follower.see(detection)
+        return True
+
+    def cut(self) -> None:
+        """End all tracks: the next frame is of another shot."""
+        self._end(list(self._active))
+        length = 0.0 if self._shot_start is None else self._latest - self._shot_start
+        shortest = min(self._settings.min_track_seconds, length)
+        self._tracks.extend(_column(f) for f in self._ended_in_shot if self._is_worth(f, shortest))
+        self._ended_in_shot.clear()
+        self._shot_start = None
+
+    def finish(self) -> list[Track]:
+        """All tracks worth keeping, by id. Ends the active ones, so the tracker is empty afterwards.
+
+        A track has a row for every decoded frame from its first to its last sight. In gaps the score is 0, the
+        landmarks are NaN and the box moves evenly from one side to the other.
+        """
+        self.cut()
+        tracks, self._tracks = sorted(self._tracks, key=lambda track: track.id), []
+        return tracks
+
+    def _is_for(self, score: float, sure: bool) -> bool:
+        """Whether a detection of this score belongs to the sure or to the unsure round of assignment."""
+        if sure:
+            return score >= self._settings.high_score
+        return self._settings.low_score <= score < self._settings.high_score
+
+    def _assign(
+        self,
+        followers: Sequence[_Follower],
+        detections: Sequence[Detection],
+        chosen: Sequence[int],
+        crowded: Sequence[bool],
+        sure: bool,
+    ) -> list[tuple[_Follower, int]]:
+        """Pairs of a follower and an index among ``chosen`` with the least total cost, forbidden ones left out."""
+        if not followers or not chosen:
+            return []
+        predicted = np.stack([follower.filter.box for follower in followers])
+        shared = overlap(predicted, np.stack([detections[i].box for i in chosen]))
+        costs = np.full(shared.shape, _FORBIDDEN)
+        for row, follower in enumerate(followers):
+            for column, index in enumerate(chosen):
+                cost = self._cost(follower, detections[index], float(shared[row, column]), crowded[index], sure)
+                if cost is not None:
+                    costs[row, column] = cost
+        rows, columns = linear_sum_assignment(costs)
+        pairs = zip(rows, columns, strict=True)
+        return [(followers[row], chosen[column]) for row, column in pairs if costs[row, column] < _FORBIDDEN]
+
+    def _cost(
+        self, follower: _Follower, detection: Detection, shared: float, crowded: bool, sure: bool
+    ) -> float | None:
+        """How badly ``detection`` continues ``follower``; ``None`` where it cannot."""
+        settings = self._settings
+        there, here = _place_of(follower.filter.box), _place_of(detection.box)
+        growth = abs(here[2] - there[2])
+        steps = math.hypot(*(here[:2] - there[:2])) / math.exp(max(here[2], there[2]))
+        gap = self._latest - follower.last_seen
+        near = shared >= settings.min_overlap or (sure and steps <= settings.max_step_face_sizes * (1 + gap))
+        if not near or growth > math.log(settings.max_size_ratio):
+            return None
+        embedding, appearance = self._embedding_of(detection), follower.appearance
+        similarity = _UNKNOWN_SIMILARITY
+        if embedding is not None and appearance is not None:
+            similarity = float(embedding @ appearance)
+            stays = shared >= _STAYS_OVERLAP and not crowded
+            if similarity < settings.min_similarity and not stays:
+                return None
+        return float((1 - shared) + steps / 2 + growth / 2 + settings.appearance_weight * (1 - similarity) / 2)
+
+    def _embedding_of(self, detection: Detection) -> Floats | None:
+        """The embedding, where the face is large enough for it to mean anything."""
+        eyes = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
+        return detection.embedding if eyes >= self._settings.min_identity_eye_pixels else None
+
+    def _see(self, follower: _Follower, detection: Detection, crowded: bool) -> None:
+        follower.see(detection)
+        follower.last_detected = self._latest
+        embedding = self._embedding_of(detection)
+        if embedding is not None and not crowded:
+            follower.learn(_quality(detection), embedding)
+
+    def _begin(self, pts: int, seconds: float, detection: Detection, crowded: bool) -> int:
+        follower = _Follower(self._next_id, _BoxFilter(detection.box, seconds), seconds, seconds)
+        self._next_id += 1
+        follower.begin_frame(pts, seconds)
+        self._see(follower, detection, crowded)
+        self._active.append(follower)
+        return follower.id
+
+    def _end(self, followers: Sequence[_Follower]) -> None:
+        for follower in followers:
+            self._active.remove(follower)
+            while follower.rows[-1] is None:
+                follower.pop_frame()
+            self._ended_in_shot.append(follower)
+
+    def _is_worth(self, follower: _Follower, shortest: float) -> bool:
+        scores = [row.score for row in follower.rows if row is not None]
+        return (
+            follower.seconds[-1] - follower.seconds[0] >= shortest
+            and float(np.mean(scores)) >= self._settings.min_mean_score
+            and len(scores) / len(follower.rows) >= self._settings.min_detected_share
+        )
+
+
+def extend(track: Track, rows: Track) -> Track:
+    """``track`` with the frames of ``rows`` added before, after or between its own.
+
+    Where both have a frame, the one with the higher score stays. Id and embedding remain those of ``track``.
+    """
+    pts = np.union1d(track.pts, rows.pts)
+    boxes = np.empty((len(pts), 4), np.float32)
+    landmarks = np.empty((len(pts), LANDMARK_COUNT, 2), np.float32)
+    scores = np.full(len(pts), -1.0, np.float32)
+    for source in (track, rows):
+        where = np.searchsorted(pts, source.pts)
+        better = source.scores > scores[where]
+        to = where[better]
+        boxes[to], landmarks[to] = source.boxes[better], source.landmarks[better]
+        scores[to] = source.scores[better]
+    return replace(track, pts=pts, boxes=boxes, landmarks=landmarks, scores=scores)
+
+
+def _crowded(detections: Sequence[Detection]) -> list[bool]:
+    """Which detections overlap another one so much that their crops may show the other face."""
+    if not detections:
+        return []
+    boxes = np.stack([detection.box for detection in detections])
+    shared = overlap(boxes, boxes)
+    np.fill_diagonal(shared, 0)
+    return [bool(value) for value in shared.max(axis=1) > _CROWDED_OVERLAP]
+
+
+def _quality(detection: Detection) -> float:
+    """How much a detection tells about who it is: sure, frontal and large faces most."""
+    frontal = 0.5
+    eyes = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
+    if detection.landmarks is not None and np.all(np.isfinite(detection.landmarks)):
+        yaw, pitch, _ = head_pose(detection.landmarks)
+        frontal = max(0.05, math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)))
+        eyes = eye_distance(detection.landmarks)
+    return detection.score * frontal**2 * math.sqrt(min(eyes, _EYES_FULL_PIXELS))
+
+
+def _column(follower: _Follower) -> Track:
+    """The rows of a follower as the columns of a ``Track``."""
+    count = len(follower.rows)
+    seen = np.array([row is not None for row in follower.rows])
+    seconds = np.array(follower.seconds)
+    landmarks = np.full((count, LANDMARK_COUNT, 2), np.nan, np.float32)
+    scores = np.zeros(count, np.float32)
+    boxes = np.empty((count, 4), np.float32)
+    for index, row in enumerate(follower.rows):
+        if row is not None:
+            boxes[index], scores[index] = row.box, row.score
+            if row.landmarks is not None:
+                landmarks[index] = row.landmarks
+    for side in range(4):
+        boxes[:, side] = np.interp(seconds, seconds[seen], boxes[seen, side])
+    return Track(follower.id, np.array(follower.pts, np.int64), boxes, landmarks, scores, follower.appearance)

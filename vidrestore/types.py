@@ -1,0 +1,382 @@
+"""The nouns of vidrestore. Read this first.
+
+Conventions, everywhere in the package:
+
+* images are RGB ``uint8`` of shape ``(H, W, 3)``;
+* points are ``(x, y)`` ``float32`` in pixels, pixel centres at integers;
+* boxes are ``x0, y0, x1, y1`` ``float32`` in the same pixels;
+* 68 landmarks are in iBUG order; the five keypoints are the two eye centres, the nose tip and the two mouth corners,
+  each pair from the left of the picture to the right;
+* time is an integer presentation timestamp (``pts``) times a ``Fraction`` time base;
+* embeddings are L2-normalised ``float32``.
+
+Values are frozen and check themselves where they are made. Arrays inside them are read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+LANDMARK_COUNT = 68
+
+
+def _freeze(owner: object, name: str, dtype: type, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """Replace ``owner.name`` by a read-only array of ``dtype``; check its shape (``None`` is any length)."""
+    value: npt.NDArray[Any] = np.asarray(getattr(owner, name), dtype=dtype)
+    if len(value.shape) != len(shape) or any(
+        want is not None and want != have for want, have in zip(shape, value.shape, strict=True)
+    ):
+        raise ValueError(f"{type(owner).__name__}.{name} has shape {value.shape}, expected {shape}")
+    value = value.view()
+    value.flags.writeable = False
+    object.__setattr__(owner, name, value)
+    return value.shape
+
+
+class _ShapeRepr:
+    """``repr`` with array shapes instead of pixels."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        parts = []
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            shown = f"{value.dtype}{value.shape}" if isinstance(value, np.ndarray) else repr(value)
+            parts.append(f"{item.name}={shown}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class ColorInfo:
+    """Colour tags as the integers of ITU-T H.273; ``full_range`` is the tag, ``None`` where it is missing."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    full_range: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream of a container: its index, kind (``video``, ``audio``, ``subtitle``, ...) and codec name."""
+
+    index: int
+    kind: str
+    codec: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a container says of its first video stream, without decoding it."""
+
+    path: Path
+    width: int
+    """Pixels, after rotation: as the picture is shown."""
+    height: int
+    rotation: int
+    """Degrees counter-clockwise that the player turns the stored picture: 0, 90, 180 or 270."""
+    time_base: Fraction
+    average_rate: Fraction | None
+    frame_count: int | None
+    """The container's own claim; never used to stop reading."""
+    duration: float | None
+    """Seconds."""
+    pixel_format: str
+    codec: str
+    color: ColorInfo
+    field_order: str
+    """``progressive``, ``top_first``, ``bottom_first`` or ``unknown``."""
+    sample_aspect_ratio: Fraction
+    streams: tuple[StreamInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open range of presentation time in seconds from the stream's zero; ``stop`` ``None`` is the end."""
+
+    start: float = 0.0
+    stop: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop <= self.start):
+            raise ValueError(f"a span needs 0 <= start < stop, not {self.start} and {self.stop}")
+
+    def __contains__(self, seconds: float) -> bool:
+        return seconds >= self.start and (self.stop is None or seconds < self.stop)
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is all of a video, also what lies before time zero."""
+        return self.start == 0.0 and self.stop is None
+
+
+class Picture(Protocol):
+    """A decoded picture in its own pixel format, addressed as it is shown (after rotation)."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    def rgb(self) -> Image:
+        """The whole picture as read-only RGB ``(H, W, 3)``; computed once and kept."""
+        ...
+
+    def add(self, left: int, top: int, difference: Floats) -> None:
+        """Add ``difference`` ``(h, w, 3)``, in RGB levels of 0..255, with its corner at ``(left, top)``, in place.
+
+        A pixel whose difference is zero keeps its stored values bit for bit (with subsampled chroma: a block of
+        pixels whose differences are all zero). The part outside the picture is ignored.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded frame of a video."""
+
+    pts: int
+    time_base: Fraction
+    picture: Picture
+
+    @property
+    def seconds(self) -> float:
+        return float(self.pts * self.time_base)
+
+    @property
+    def image(self) -> Image:
+        return self.picture.rgb()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Detection(_ShapeRepr):
+    """One face found in one frame."""
+
+    box: Floats
+    score: float
+    """0..1."""
+    keypoints: Floats
+    landmarks: Floats | None = None
+    embedding: Floats | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self, "box", np.float32, (4,))
+        _freeze(self, "keypoints", np.float32, (5, 2))
+        if self.landmarks is not None:
+            _freeze(self, "landmarks", np.float32, (LANDMARK_COUNT, 2))
+        if self.embedding is not None:
+            _freeze(self, "embedding", np.float32, (None,))
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"Detection.score is {self.score}, expected 0..1")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Track(_ShapeRepr):
+    """One face followed through one shot, as columns over its ``T`` frames."""
+
+    id: int
+    pts: Integers
+    """(T,), strictly rising; every decoded frame from first to last, also those without a detection."""
+    boxes: Floats
+    """(T, 4)."""
+    landmarks: Floats
+    """(T, 68, 2); NaN where nothing was detected, until smoothed."""
+    scores: Floats
+    """(T,); detection score, 0 where nothing was detected."""
+    embedding: Floats | None
+    """(D,) mean over the best frames, or None where no frame was good enough to tell who it is."""
+
+    def __post_init__(self) -> None:
+        (count,) = _freeze(self, "pts", np.int64, (None,))
+        _freeze(self, "boxes", np.float32, (count, 4))
+        _freeze(self, "landmarks", np.float32, (count, LANDMARK_COUNT, 2))
+        _freeze(self, "scores", np.float32, (count,))
+        if self.embedding is not None:
+            _freeze(self, "embedding", np.float32, (None,))
+        if count == 0 or np.any(np.diff(self.pts) <= 0):
+            raise ValueError(f"Track {self.id}: pts must be strictly rising and not empty")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Reference(_ShapeRepr):
+    """An aligned picture of a person, good enough to restore others from."""
+
+    image: Image
+    """(S, S, 3)."""
+    landmarks: Floats
+    """(68, 2) in ``image``."""
+    source: str
+    """Where it is from: ``pts 1234`` or a file name."""
+    sharpness: float
+    score: float
+    reason: str
+    """Why it was chosen, for people to read."""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "image", np.uint8, (None, None, 3))
+        _freeze(self, "landmarks", np.float32, (LANDMARK_COUNT, 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Identity(_ShapeRepr):
+    """One person: tracks that show the same face."""
+
+    id: int
+    name: str
+    track_ids: tuple[int, ...]
+    embedding: Floats | None
+    references: tuple[Reference, ...]
+    """Best first; may be empty."""
+    strength: float = 1.0
+    """0 leaves the faces as they are, 1 restores them fully."""
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.embedding is not None:
+            _freeze(self, "embedding", np.float32, (None,))
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"Identity.strength is {self.strength}, expected 0..1")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Face(_ShapeRepr):
+    """One face in one frame, after smoothing."""
+
+    track_id: int
+    identity_id: int | None
+    landmarks: Floats
+    """(68, 2)."""
+    weight: float
+    """0..1: how far the restored face replaces the source; fades for small and turned faces and at track ends."""
+    kept_because: str | None = None
+    """Why the face stays as it is, where its weight is 0 for a reason worth telling."""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "landmarks", np.float32, (LANDMARK_COUNT, 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceCrop(_ShapeRepr):
+    """A face cut out of a frame into an aligned square."""
+
+    face: Face
+    image: Image
+    """(S, S, 3)."""
+    matrix: Floats
+    """(2, 3), frame to crop."""
+    landmarks: Floats
+    """(68, 2) in the crop."""
+
+    def __post_init__(self) -> None:
+        _freeze(self, "image", np.uint8, (None, None, 3))
+        _freeze(self, "matrix", np.float32, (2, 3))
+        _freeze(self, "landmarks", np.float32, (LANDMARK_COUNT, 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """The faces of each frame, by exact pts."""
+
+    faces: Mapping[int, tuple[Face, ...]] = field(default_factory=dict)
+
+    def at(self, pts: int) -> tuple[Face, ...]:
+        """Faces in the frame with this pts, largest identity first; empty where there are none."""
+        return self.faces.get(pts, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A run of frames between two cuts: first and last pts, both inside."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """All that pass 1 learnt of a video; what pass 2 needs."""
+
+    video: VideoInfo
+    fingerprint: str
+    """Digest of the video file's size and content samples; tells one file from another."""
+    span: Span
+    frame_count: int
+    """Frames really decoded."""
+    shots: tuple[Shot, ...]
+    tracks: tuple[Track, ...]
+    """Landmarks smoothed, without gaps."""
+    identities: tuple[Identity, ...]
+    settings_digest: str
+    """Digest of the settings and model files that decided the result."""
+    faces_model: str
+    """Name and licence of the model pack that found the faces."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One report of a running pass, for progress bars and JSON lines."""
+
+    stage: str
+    frames_done: int
+    frames_total: int | None
+    faces_done: int
+
+
+class Detector(Protocol):
+    """Finds faces. NumPy outside, whatever it likes inside."""
+
+    name: str
+    licence: str
+    device: str
+
+    def detect(self, image: Image) -> Sequence[Detection]:
+        """Faces of one RGB picture, each with landmarks and embedding."""
+        ...
+
+    def look(self, image: Image, boxes: Sequence[Floats]) -> Sequence[Detection | None]:
+        """What is in ``boxes`` (each ``(4,)``), where faces ought to be: a face each, or ``None``."""
+        ...
+
+
+class Smoother(Protocol):
+    """Makes point tracks steady and fills their gaps."""
+
+    def __call__(self, points: Floats, seconds: npt.NDArray[np.float64]) -> Floats:
+        """``points`` ``(T, P, 2)`` with NaN where missing, at rising ``seconds`` ``(T,)``: ``(T, P, 2)`` without NaN."""
+        ...
+
+
+class Restorer(Protocol):
+    """Restores aligned face crops, with or without the memory of a person."""
+
+    name: str
+    licence: str
+    device: str
+    crop_size: int
+    """Pixels of the square it wants."""
+
+    def encode_references(self, references: Sequence[Reference]) -> Any:
+        """The specific memory of one person, from at least one reference."""
+        ...
+
+    def restore(self, crops: Sequence[FaceCrop], memories: Sequence[Any | None]) -> Sequence[Image | None]:
+        """Restored pictures, one for each crop, or ``None`` where it failed on that face.
+
+        ``memories[i]`` ``None`` reads the generic memory alone.
+        """
+        ...

@@ -1,0 +1,30 @@
+"""Compress pictures as video and decode them again, in memory, to see what a codec does to them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import av
+import numpy as np
+
+from vidrestore.types import Image
+
+
+def recompress(images: Sequence[Image], codec: str, options: dict[str, str]) -> list[Image]:
+    """Encode RGB pictures (H, W, 3), H and W even, as consecutive frames; return what decodes (H, W, 3).
+
+    ``codec`` is an encoder name such as ``libx264`` or ``mpeg2video``; ``options`` are its options.
+    """
+    buffer = io.BytesIO()
+    height, width = images[0].shape[:2]
+    with av.open(buffer, "w", format="matroska") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"  # type: ignore[union-attr]
+        stream.codec_context.thread_count = 1
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))  # type: ignore[union-attr]
+        container.mux(stream.encode(None))  # type: ignore[union-attr]
+    buffer.seek(0)
+    with av.open(buffer) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in container.decode(video=0)]

@@ -1,0 +1,234 @@
+"""Single frames of a video by their exact timestamp, for previews and contact sheets."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from vidrestore.errors import VideoError
+from vidrestore.types import Frame, Image
+from vidrestore.video.picture import StoredPicture, picture_from_rgb, wrap
+from vidrestore.video.probe import main_stream, open_source, time_base_of
+from vidrestore.video.read import SEEKABLE_FORMATS, Decoder, DecodeReport, decode_from, read_frames
+
+_PROBES = 3
+_BLOCK = 16
+_PLAIN_CONVERSION_LEVELS = 5.0
+"""By how much FFmpeg's fast conversion to RGB may change the mean of a block, in levels of 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketIndex:
+    """What demuxing tells of a stream: its timestamps, and whether they can be sought by simple readers."""
+
+    pts: tuple[int, ...]
+    """Of all frames that are shown, rising."""
+    complete: bool
+    """Whether every packet has a timestamp and no two share one."""
+    open_gop: bool
+    """Whether a frame that is decoded after a key frame is shown before it."""
+    hidden: bool
+    """Whether an edit list hides packets or moves the start."""
+
+
+class _Reader(Protocol):
+    def frame_at(self, pts: int) -> Frame: ...
+
+    def close(self) -> None: ...
+
+
+class RandomAccess:
+    """Frames of one video by pts, in any order: exactly the frames that ``read_frames`` gives.
+
+    ``pts`` lists what there is, rising. ``served_by`` says which library reads and why, for the log. Where decord
+    reads, the pictures are RGB by FFmpeg's plain conversion: right for looking at, not for writing.
+    """
+
+    def __init__(self, pts: tuple[int, ...], reader: _Reader, served_by: str) -> None:
+        """Made by ``open_random_access``."""
+        self.pts = pts
+        self.served_by = served_by
+        self._reader = reader
+
+    def frame_at(self, pts: int) -> Frame:
+        """The frame with this pts.
+
+        Raises:
+            VideoError: there is none, or it cannot be decoded.
+
+        """
+        place = bisect_left(self.pts, pts)
+        if place == len(self.pts) or self.pts[place] != pts:
+            raise VideoError(f"there is no frame with pts {pts}")
+        return self._reader.frame_at(pts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_random_access(path: Path) -> RandomAccess:
+    """Index a video for access by pts, without decoding it where its container can be sought exactly.
+
+    decord is used where it is installed and proven to give the same pictures: a container that is sought exactly,
+    no rotation, no edit list, closed groups of pictures, the same number of frames, and three frames that are equal
+    to PyAV's. Otherwise PyAV seeks, or decodes from the start.
+
+    Raises:
+        VideoError: the file cannot be opened or has no decodable frames.
+
+    """
+    index, format_name = _index(path)
+    if format_name not in SEEKABLE_FORMATS or not index.complete:
+        pts = tuple(frame.pts for frame in read_frames(path))
+        why = f"{format_name} cannot be sought exactly, so frames are decoded from the start"
+        return RandomAccess(pts, _Sequential(path), f"pyav: {why}")
+    if not index.pts:
+        raise VideoError(f"{path} contains no decodable frames")
+    seeker = _Seeker(path)
+    try:
+        reader, why = _open_decord(path, index, seeker)
+    except BaseException:
+        seeker.close()
+        raise
+    if reader is None:
+        return RandomAccess(index.pts, seeker, f"pyav: {why}")
+    seeker.close()
+    return RandomAccess(index.pts, reader, f"decord: {why}")
+
+
+def _index(path: Path) -> tuple[PacketIndex, str]:
+    """Timestamps of all packets, and the name of the container's format."""
+    with open_source(path) as container:
+        stream = main_stream(container, path)
+        shown: list[int] = []
+        complete, open_gop, hidden = True, False, bool(stream.start_time)
+        key_pts: int | None = None
+        for packet in Decoder(container, stream, DecodeReport()).packets():
+            if not packet.size:
+                continue
+            if packet.is_discard:
+                hidden = True
+                continue
+            if packet.pts is None:
+                complete = False
+                continue
+            if packet.is_keyframe:
+                key_pts = packet.pts
+            open_gop |= key_pts is not None and packet.pts < key_pts
+            shown.append(packet.pts)
+        pts = tuple(sorted(set(shown)))
+        return PacketIndex(pts, complete and len(pts) == len(shown), open_gop, hidden), container.format.name
+
+
+class _Seeker:
+    """Exact seeking with PyAV."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._exits = ExitStack()
+        container = self._exits.enter_context(open_source(path))
+        stream = main_stream(container, path)
+        self._time_base = time_base_of(stream)
+        self._decoder = Decoder(container, stream, DecodeReport())
+
+    def frame_at(self, pts: int) -> Frame:
+        decoded = next(decode_from(self._path, self._decoder, pts), None)
+        if decoded is None or decoded.pts != pts:
+            raise VideoError(f"the frame with pts {pts} of {self._path} cannot be decoded")
+        return Frame(pts, self._time_base, wrap(decoded))
+
+    def close(self) -> None:
+        self._exits.close()
+
+
+class _Sequential:
+    """Decoding from the start, for files that cannot be sought."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def frame_at(self, pts: int) -> Frame:
+        for frame in read_frames(self._path):
+            if frame.pts == pts:
+                return frame
+        raise VideoError(f"the frame with pts {pts} of {self._path} cannot be decoded")
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class _DecordReader:
+    """Seeking with decord, by the place of a pts in the index."""
+
+    def __init__(self, reader: Any, pts: tuple[int, ...], time_base: Fraction) -> None:
+        self._reader = reader
+        self._pts = pts
+        self._time_base = time_base
+
+    def frame_at(self, pts: int) -> Frame:
+        image = np.asarray(self._reader[bisect_left(self._pts, pts)].asnumpy(), dtype=np.uint8)
+        return Frame(pts, self._time_base, picture_from_rgb(image, pixel_format="rgb24"))
+
+    def close(self) -> None:
+        self._reader = None
+
+
+def _open_decord(path: Path, index: PacketIndex, seeker: _Seeker) -> tuple[_DecordReader | None, str]:
+    """A decord reader that has been proven, or None; and why."""
+    if index.open_gop or index.hidden:
+        return None, "open groups of pictures, an edit list or a start offset, which decord reads wrongly"
+    places = sorted({round(step * (len(index.pts) - 1) / (_PROBES - 1)) for step in range(_PROBES)})
+    expected = [seeker.frame_at(index.pts[place]) for place in places]
+    pictures = [frame.picture for frame in expected if isinstance(frame.picture, StoredPicture)]
+    if any(picture.rotation for picture in pictures):
+        return None, "the picture is rotated"
+    try:
+        import decord  # noqa: PLC0415  (optional, and slow to import)
+
+        reader = decord.VideoReader(str(path), num_threads=1)
+        found = _DecordReader(reader, index.pts, expected[0].time_base)
+        same_count = len(reader) == len(index.pts)
+        equal = same_count and all(
+            _same_picture(found.frame_at(frame.pts).image, picture)
+            for frame, picture in zip(expected, pictures, strict=True)
+        )
+    except ImportError:
+        return None, "decord is not installed"
+    except Exception as error:  # decord raises its own and plain errors alike
+        return None, f"decord failed: {error}"
+    if not equal:
+        return None, "decord's pictures differ" if same_count else f"decord counts {len(reader)} frames"
+    return found, f"its frames {', '.join(map(str, places))} are equal to PyAV's"
+
+
+def _same_picture(image: Image, picture: StoredPicture) -> bool:
+    """Whether decord's RGB is FFmpeg's plain conversion of this very picture, and near to the accurate one.
+
+    The first proves that decord found the same frame, the second that the plain conversion guesses its matrix and
+    range right.
+    """
+    plain = picture.stored.to_ndarray(format="rgb24")
+    if not np.array_equal(image, plain):
+        return False
+    rows, columns = (size // _BLOCK for size in image.shape[:2])
+    difference = (
+        plain.astype(np.int16)[: rows * _BLOCK, : columns * _BLOCK] - picture.rgb()[: rows * _BLOCK, : columns * _BLOCK]
+    )
+    means = difference.reshape(rows, _BLOCK, columns, _BLOCK, 3).mean(axis=(1, 3))
+    return bool(np.abs(means).max(initial=0) < _PLAIN_CONVERSION_LEVELS)

@@ -38,7 +38,7 @@ def alignment_matrix(landmarks: Floats, size: int = TEMPLATE_SIZE) -> Floats:
     """Similarity (2, 3) that takes landmarks (68, 2) of a frame to the template in a ``size`` x ``size`` crop."""
     scale = size / TEMPLATE_SIZE
     target = (TEMPLATE + 0.5) * scale - 0.5
-    return fit_similarity(keypoints_of(landmarks), target.astype(np.float32))
+    return fit_similarity(keypoints_of(landmarks), target.astype(np.float32)).astype(np.float32)
 
 
 def cut_aligned(image: Image, matrix: Floats, size: int = TEMPLATE_SIZE) -> Image:

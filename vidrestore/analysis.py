@@ -124,7 +124,7 @@ class Analyzer:
         people = {}
         known = {track.id: track for track in tracks}
         for number, group in enumerate(cluster(tracks, self._settings.identities)):
-            embeddings = [known[i].embedding for i in group if known[i].embedding is not None]
+            embeddings = [embedding for i in group if (embedding := known[i].embedding) is not None]
             mean = None if not embeddings else np.mean(embeddings, axis=0)
             people[group] = Identity(
                 id=number,
@@ -186,5 +186,5 @@ def analyze_frames(
 
 
 def _smoothed(track: Track, smoother: Smoother, video: VideoInfo) -> Track:
-    seconds = track.pts * float(video.time_base)
+    seconds = np.asarray(track.pts * float(video.time_base), dtype=np.float64)
     return replace(track, landmarks=smoother(track.landmarks, seconds))

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,7 +245,7 @@ def _restored_frames(
     tally: Tally,
     report: DecodeReport,
     before: deque[Image] | None = None,
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Decode, restore, one stage ahead of who takes the frames; ``before`` collects each frame's picture as it was."""
     chosen = settings.restoration
     memories = encode_people(restorer, analysis.identities, chosen.mode)
@@ -264,7 +265,7 @@ def _remembered(frames: Iterable[Frame], before: deque[Image]) -> Iterator[Frame
         yield frame
 
 
-def _side_by_side(frames: Iterable[Frame], before: deque[Image], color: ColorInfo) -> Iterator[Frame]:
+def _side_by_side(frames: Iterable[Frame], before: deque[Image], color: ColorInfo) -> Generator[Frame]:
     for frame in frames:
         pair = np.hstack((before.popleft(), frame.image))
         yield Frame(frame.pts, frame.time_base, picture_from_rgb(pair, color=color))
@@ -297,11 +298,13 @@ def _writer(
 
 
 def _write_all(
-    frames: Iterable[Frame], writer: VideoWriter, total: int | None, tally: Tally, on_progress: Listener
+    frames: Generator[Frame], writer: VideoWriter, total: int | None, tally: Tally, on_progress: Listener
 ) -> None:
-    for frame in frames:
-        writer.write(frame)
-        on_progress(Progress("restore", tally.frames, total, tally.faces_restored))
+    # Closed at once, also after an error or Ctrl-C: decoding and restoring run in threads of their own.
+    with closing(frames):
+        for frame in frames:
+            writer.write(frame)
+            on_progress(Progress("restore", tally.frames, total, tally.faces_restored))
 
 
 def _result(

@@ -53,7 +53,8 @@ def match_colour(restored: Image, source: Image, mask: Floats) -> Floats:
     # The blur is wide, so an eighth of the size is enough for it.
     small = cv2.resize(np.dstack((difference, weight)), (side, side), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), _COLOUR_BLUR * side)
-    coarse = cv2.resize(small[:, :, :3] / small[:, :, 3:], restored.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    mean: Floats = np.asarray(small[:, :, :3] / small[:, :, 3:], dtype=np.float32)
+    coarse = cv2.resize(mean, restored.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(restored + coarse, dtype=np.float32)
 
 

@@ -255,11 +255,13 @@ class Train:
     """CPU threads; 0 leaves it to torch."""
     device: str = "auto"
     """Device of the restorer; the face networks are small and train on the CPU."""
+    output_style: Annotated[Output, _Unprefixed] = field(default_factory=Output)
 
     def run(self) -> int:
         from vidrestore.training.recipes import Recipe, run_recipe
 
-        print(run_recipe(Recipe(**{item.name: getattr(self, item.name) for item in dataclasses.fields(self)})))
+        chosen = {item.name: getattr(self, item.name) for item in dataclasses.fields(Recipe)}
+        _print_result({"weights": str(run_recipe(Recipe(**chosen)))}, self.output_style.json)
         return DONE
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from vidrestore import weights
 from vidrestore.config import FacesSettings, RestorationSettings
@@ -25,16 +26,16 @@ class Check:
 
 def examine() -> list[Check]:
     """All checks; none raises."""
-    checks = [_run("python", True, lambda: platform.python_version())]
+    checks = [_run("python", True, platform.python_version)]
     for package in ("torch", "onnxruntime", "av", "insightface", "opencv-python", "filterpy", "numpy", "scipy"):
-        checks.append(_run(package, True, lambda name=package: importlib.metadata.version(name)))
+        checks.append(_run(package, True, partial(importlib.metadata.version, package)))
     checks.append(_run("decord (previews only)", False, _decord))
     checks.append(_run("torch works on", True, _torch_device))
     checks.append(_run("onnxruntime offers", True, _onnx_providers))
     checks.append(_run("encoders", True, _encoders))
     for model in weights.list_models():
         name = f"{model.kind} {model.name}"
-        checks.append(_run(name, model.embedded, lambda model=model: _model(model)))
+        checks.append(_run(name, model.embedded, partial(_model, model)))
     checks.append(_run("faces found on", True, _faces_device))
     checks.append(_run("faces restored on", True, _restorer_device))
     return checks

@@ -35,7 +35,15 @@ class Reporter:
             self._close()
             self._stage, self._begun, self._told = progress.stage, now, 0.0
             if self._style == "bar":
-                self._bar = tqdm(total=progress.frames_total, desc=progress.stage, unit="frame", file=sys.stderr)
+                # Into a file, a line now and then is enough.
+                interval = 0.2 if sys.stderr.isatty() else 10.0
+                self._bar = tqdm(
+                    total=progress.frames_total,
+                    desc=progress.stage,
+                    unit="frame",
+                    file=sys.stderr,
+                    mininterval=interval,
+                )
         rate = progress.faces_done / max(now - self._begun, 1e-3)
         if self._bar is not None:
             self._bar.set_postfix_str(f"{progress.faces_done} faces, {rate:.1f} faces/s", refresh=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ class _Failure:
 _END = object()
 
 
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
     """Yield ``items`` in order, computed up to ``depth`` ahead in a thread.
 
     An exception of ``items`` is raised here. When the consumer stops early, the thread ends and, where ``items`` is

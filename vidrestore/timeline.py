@@ -12,6 +12,7 @@ from vidrestore.config import FadingSettings
 from vidrestore.geometry import eye_distance, head_pose
 from vidrestore.types import Analysis, Face, Identity, Shot, Timeline, Track
 
+Weights = npt.NDArray[np.float64]
 TOO_SMALL = "too small"
 TURNED_AWAY = "turned away"
 DISABLED = "person disabled"
@@ -37,7 +38,7 @@ def _faces_of(
     identity = owners.get(track.id)
     size = np.array([_ramp(eye_distance(p), settings.min_eye_pixels, settings.full_eye_pixels) for p in track.landmarks])
     pose = np.array([_facing(p, settings) for p in track.landmarks])
-    seconds = track.pts * float(time_base)
+    seconds = np.asarray(track.pts * float(time_base), dtype=np.float64)
     size, pose = _steadied(size, seconds, settings.fade_seconds), _steadied(pose, seconds, settings.fade_seconds)
     weight = size * pose * _ends(track, shots, seconds, settings.fade_seconds)
     strength = 1.0 if identity is None else identity.strength * identity.enabled
@@ -76,8 +77,8 @@ def _facing(landmarks: npt.NDArray[np.float32], settings: FadingSettings) -> flo
 
 
 def _steadied(
-    weights: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64], fade_seconds: float
-) -> npt.NDArray[np.float64]:
+    weights: Weights, seconds: Weights, fade_seconds: float
+) -> Weights:
     """Weights averaged over ``fade_seconds``, so that none jumps from one frame to the next."""
     if len(weights) < 2 or fade_seconds == 0:
         return weights
@@ -90,8 +91,8 @@ def _steadied(
 
 
 def _ends(
-    track: Track, shots: Sequence[Shot], seconds: npt.NDArray[np.float64], fade_seconds: float
-) -> npt.NDArray[np.float64]:
+    track: Track, shots: Sequence[Shot], seconds: Weights, fade_seconds: float
+) -> Weights:
     """Weights that rise from the first and fall to the last frame, except where that is a cut, which hides the jump."""
     weight = np.ones(len(seconds))
     if fade_seconds == 0:

@@ -16,7 +16,7 @@ from insightface.app.common import Face as InsightFace
 from vidrestore.alignment import keypoints_of
 from vidrestore.config import FacesSettings
 from vidrestore.errors import WeightsError
-from vidrestore.geometry import box_of
+from vidrestore.geometry import box_of, overlap
 from vidrestore.types import Detection, Floats, Image
 
 _LANDMARK_TASKS = ("landmark_2d_68", "landmark_3d_68")
@@ -34,6 +34,15 @@ MAX_DISAGREEMENT = 0.2
 
 Two networks that look at the same face agree; at a texture that fools one of them they do not.
 """
+_LOOSE_OVERLAP = 0.6
+"""Overlap of the detector's box with that of the landmarks below which the landmarks are looked for again."""
+_SAME_FACE_OVERLAP = 0.5
+_STEADY = 0.1
+"""How far the landmarks may move, in sides of the box, when a second look is repeated in their own box."""
+_LOOK_SCORE = 0.3
+"""Score of a face that only the landmark network saw."""
+_FOREHEAD = 0.22
+"""What detectors' boxes have above the brows, in heights of the landmarks' box; measured on the training portraits."""
 
 
 class InsightFaceDetector:
@@ -55,10 +64,10 @@ class InsightFaceDetector:
         """Faces of an RGB picture (H, W, 3), surest first."""
         bgr = np.ascontiguousarray(image[:, :, ::-1])
         boxes, keypoints = self._analysis.det_model.detect(bgr, max_num=0, metric="default")
-        found = []
+        found: list[Detection] = []
         for row, points in zip(boxes, keypoints, strict=True):
             detection = self._examine(bgr, row[:4], float(row[4]), points)
-            if detection is not None:
+            if detection is not None and not _repeats(detection, found):
                 found.append(detection)
         return found
 
@@ -71,14 +80,11 @@ class InsightFaceDetector:
             if _spread(landmarks, box) < MIN_SPREAD:
                 found.append(None)
                 continue
-            # The box follows the face: once more, centred on what was found.
-            moved = _recentred(box, landmarks)
-            again = self._landmarks_in(bgr, moved)
-            agree = float(np.linalg.norm(again - landmarks, axis=1).mean()) < 0.1 * _side(moved)
-            if agree and _spread(again, moved) >= MIN_SPREAD:
-                found.append(self._described(bgr, moved, 0.3, again))
-            else:
-                found.append(None)
+            # Once more, centred on what was found: on a face the points stay, on anything else they move along.
+            again = self._landmarks_in(bgr, face_box(landmarks))
+            moved = float(np.linalg.norm(again - landmarks, axis=1).mean()) / _side(box)
+            sure = moved < _STEADY and _spread(again, face_box(landmarks)) >= MIN_SPREAD
+            found.append(self._described(bgr, _LOOK_SCORE, again) if sure else None)
         return found
 
     def _examine(self, bgr: Image, box: Floats, score: float, keypoints: Floats) -> Detection | None:
@@ -87,17 +93,22 @@ class InsightFaceDetector:
         apart = float(np.linalg.norm(keypoints_of(landmarks) - keypoints, axis=1).mean()) / _side(box)
         if _spread(landmarks, box) < MIN_SPREAD or apart > MAX_DISAGREEMENT:
             return None
-        return self._described(bgr, box, score, landmarks)
+        centred = face_box(landmarks)
+        if float(overlap(centred[None], box[None])[0, 0]) < _LOOSE_OVERLAP:
+            landmarks = self._landmarks_in(bgr, centred)
+            if _spread(landmarks, centred) < MIN_SPREAD:
+                return None
+        return self._described(bgr, score, landmarks)
 
-    def _described(self, bgr: Image, box: Floats, score: float, landmarks: Floats) -> Detection:
-        keypoints = keypoints_of(landmarks)
+    def _described(self, bgr: Image, score: float, landmarks: Floats) -> Detection:
+        keypoints, box = keypoints_of(landmarks), face_box(landmarks)
         embedding = None
         recognition = self._analysis.models.get("recognition")
         if recognition is not None:
             face = InsightFace(bbox=box, kps=keypoints, det_score=score)
             recognition.get(bgr, face)
             embedding = np.asarray(face.normed_embedding, dtype=np.float32)
-        return Detection(np.asarray(box, np.float32), min(score, 1.0), keypoints, landmarks, embedding)
+        return Detection(box, min(score, 1.0), keypoints, landmarks, embedding)
 
     def _landmarks_in(self, bgr: Image, box: Floats) -> Floats:
         face = InsightFace(bbox=np.asarray(box, dtype=np.float32))
@@ -146,8 +157,16 @@ def _spread(landmarks: Floats, box: Floats) -> float:
     return float(np.sqrt((offsets**2).sum(axis=1).mean())) / _side(box)
 
 
-def _recentred(box: Floats, landmarks: Floats) -> Floats:
-    """``box`` moved and scaled to hold ``landmarks`` as detectors' boxes do: forehead to chin, ear to ear."""
-    hull = box_of(landmarks)
-    hull[1] -= 0.22 * (hull[3] - hull[1])
-    return np.asarray(hull, dtype=np.float32)
+def face_box(landmarks: Floats) -> Floats:
+    """The box (4,) that detectors draw around a face with these landmarks (68, 2): forehead to chin, ear to ear."""
+    box = box_of(landmarks)
+    box[1] -= _FOREHEAD * (box[3] - box[1])
+    return box
+
+
+def _repeats(detection: Detection, found: Sequence[Detection]) -> bool:
+    """Whether the landmarks lie on a face that was found before, from another box."""
+    if not found:
+        return False
+    boxes = np.stack([other.box for other in found])
+    return float(overlap(detection.box[None], boxes).max()) > _SAME_FACE_OVERLAP

@@ -171,7 +171,8 @@ def _cut(image: Image, rng: np.random.Generator, size: int, scale: float) -> tup
 def _visible_share(boxes: Floats, size: int) -> Floats:
     inside = np.clip(boxes, 0, size)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return (inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1]) / np.maximum(area, 1e-6)
+    left = (inside[:, 2] - inside[:, 0]) * (inside[:, 3] - inside[:, 1])
+    return np.asarray(left / np.maximum(area, 1e-6), dtype=np.float32)
 
 
 def turned_box(box: Floats, matrix: Floats) -> Floats:
@@ -219,7 +220,7 @@ def _overlaps(a: Floats, b: Floats) -> bool:
 def _ellipse(height: int, width: int) -> Floats:
     """A feathered ellipse (height, width, 1) of weights 0..1."""
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    return np.clip((1 - np.sqrt(x**2 + y**2)) / 0.15, 0, 1).astype(np.float32)[:, :, None]
+    return np.asarray(np.clip((1 - np.sqrt(x**2 + y**2)) / 0.15, 0, 1)[:, :, None], dtype=np.float32)
 
 
 def _mirrored(scene: Scene) -> Scene:

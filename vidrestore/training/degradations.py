@@ -65,7 +65,7 @@ def severe(rng: np.random.Generator) -> Degradation:
 
 def footage(rng: np.random.Generator) -> Degradation:
     """Archive film, tape and over-compressed video."""
-    downscale = float(np.exp(rng.uniform(np.log(1.5), np.log(12))))
+    downscale = float(np.exp(rng.uniform(np.log(1.5), np.log(14))))
     codec = rng.random()
     fade = rng.random()
     return Degradation(
@@ -73,8 +73,8 @@ def footage(rng: np.random.Generator) -> Degradation:
         downscale=downscale,
         noise=rng.uniform(0, 14) * (rng.random() < 0.7),
         grain=rng.uniform(0, 14) * (rng.random() < 0.3),
-        jpeg_quality=int(rng.integers(25, 95)) if codec < 0.5 else None,
-        h264_crf=int(rng.integers(20, 40)) if codec >= 0.6 else None,
+        jpeg_quality=int(rng.integers(25, 95)) if codec < 0.3 else None,
+        h264_crf=int(rng.integers(20, 40)) if codec >= 0.4 else None,
         comb_shift=int(rng.integers(1, 4)) if rng.random() < 0.04 else 0,
         grey=bool(rng.random() < 0.15),
         contrast=rng.uniform(0.6, 1.1) if fade < 0.3 else 1.0,
@@ -132,7 +132,7 @@ def _compress(image: Image, degradation: Degradation) -> Image:
     if degradation.jpeg_quality is not None:
         quality = [cv2.IMWRITE_JPEG_QUALITY, degradation.jpeg_quality]
         stored = cv2.imencode(".jpg", image[:, :, ::-1], quality)[1]
-        image = np.ascontiguousarray(cv2.imdecode(stored, cv2.IMREAD_COLOR)[:, :, ::-1])
+        image = np.ascontiguousarray(np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR), dtype=np.uint8)[:, :, ::-1])
     if degradation.h264_crf is not None:
         # A second frame, moved by a pixel, is predicted from the first, as most frames of a video are.
         frames = [np.roll(image, 1, axis=1), image]

@@ -36,6 +36,10 @@ class Targets:
     """(A, 5, 2) in pixels; NaN where unknown."""
 
 
+Batch = tuple[Tensor, list[Targets]]
+"""Pixels (N, 3, S, S) and what is wanted of each scene."""
+
+
 def anchor_centres(size: int) -> tuple[Floats, Floats]:
     """Centres (A, 2) and strides (A,) of all anchors of a square picture, in the order of the outputs."""
     centres, strides = [], []
@@ -126,7 +130,7 @@ def train_detector(portraits: Path, groups: Path, backgrounds: Path, settings: R
     """Train on composites of three folders; the checkpoint goes to ``settings.folder``."""
     cv2.setNumThreads(1)
     torch.manual_seed(settings.seed)
-    network = DetectorNetwork().to(memory_format=torch.channels_last)
+    network: DetectorNetwork = DetectorNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     maker = SceneMaker(
         load_portraits(list_portraits(portraits, "train"), face_width=150),
         load_groups(groups, "train"),
@@ -134,15 +138,15 @@ def train_detector(portraits: Path, groups: Path, backgrounds: Path, settings: R
         SCENE_SIZE,
     )
 
-    def batches(seed: int) -> Iterator[object]:
+    def batches(seed: int) -> Iterator[Batch]:
         rng = np.random.default_rng(seed)
         while True:
             scenes = [maker.draw(rng) for _ in range(settings.batch)]
             pixels = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
             yield torch.from_numpy((pixels.astype(np.float32) - 127.5) / 128), [assign(scene) for scene in scenes]
 
-    def loss_of(batch: object) -> dict[str, Tensor]:
-        pixels, targets = batch  # type: ignore[misc]
+    def loss_of(batch: Batch) -> dict[str, Tensor]:
+        pixels, targets = batch
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(pixels.contiguous(memory_format=torch.channels_last))
         return detection_loss(outputs, targets)

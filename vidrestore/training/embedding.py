@@ -101,21 +101,20 @@ def train_embedding(portraits: Path, settings: RunSettings) -> EmbeddingNetwork:
     torch.manual_seed(settings.seed)
     maker = PairMaker(load_portraits(list_portraits(portraits, "train"), face_width=110))
     held_out = PairMaker(load_portraits(list_portraits(portraits, "val"), face_width=110))
-    network = EmbeddingNetwork().to(memory_format=torch.channels_last)
+    network: EmbeddingNetwork = EmbeddingNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model = PersonLoss(network, len(maker.people))
     rng = np.random.default_rng(1)
     probe = [view for person in range(len(held_out.people)) for view in held_out.draw(person, rng)]
 
-    def batches(seed: int) -> Iterator[object]:
+    def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         rng = np.random.default_rng(seed)
         while True:
             people = rng.permutation(len(maker.people))[: settings.batch // 2]
             views = [view for person in people for view in maker.draw(int(person), rng)]
             yield _pixels(views), torch.from_numpy(np.repeat(people, 2))
 
-    def loss_of(batch: object) -> dict[str, Tensor]:
-        pixels, labels = batch  # type: ignore[misc]
-        losses: dict[str, Tensor] = model(pixels, labels)
+    def loss_of(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = model(*batch)
         return losses
 
     def on_report(_: int) -> dict[str, float]:

@@ -54,7 +54,7 @@ def export_embedding(network: EmbeddingNetwork, path: Path) -> None:
 def _export(
     network: nn.Module, shape: tuple[int, ...], path: Path, outputs: list[str], axes: dict[str, dict[int, str]]
 ) -> None:
-    network = network.eval().cpu().to(memory_format=torch.contiguous_format)
+    network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     part = path.with_name(path.name + ".part")
     with warnings.catch_warnings():
         # The exporter that insightface's shapes need is the older one, and says so at every call.

@@ -38,7 +38,8 @@ class Residual(nn.Module):
         self.body = nn.Sequential(separable(width, width), separable(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        change: Tensor = self.body(x)
+        return x + change
 
 
 class DetectorNetwork(nn.Module):
@@ -132,6 +133,7 @@ class LandmarkExport(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
+        points: Tensor
         points, face = self.network(x)
         sure = torch.clamp(2 * torch.sigmoid(face), max=1.0)
         return points * sure[:, None] - 0.5 / (LandmarkNetwork.SIDE / 2)

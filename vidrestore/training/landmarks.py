@@ -23,6 +23,8 @@ from vidrestore.types import Floats, Image
 SIDE = LandmarkNetwork.SIDE
 CROP_SCALE = 1.5
 """insightface cuts a square this much larger than the box."""
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Pixels (N, 3, 192, 192), landmarks (N, 136) in -1..1, and whether there is a face (N,)."""
 
 
 def close_up(rng: np.random.Generator) -> Degradation:
@@ -109,20 +111,20 @@ def train_landmarks(portraits: Path, backgrounds: Path, settings: RunSettings) -
     """Train on portraits and on pictures without faces; the checkpoint goes to ``settings.folder``."""
     cv2.setNumThreads(1)
     torch.manual_seed(settings.seed)
-    network = LandmarkNetwork().to(memory_format=torch.channels_last)
+    network: LandmarkNetwork = LandmarkNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenery = load_backgrounds(backgrounds, longest=384)
     maker = CloseUpMaker(load_portraits(list_portraits(portraits, "train"), face_width=150), scenery)
     held_out = CloseUpMaker(load_portraits(list_portraits(portraits, "val"), face_width=150), scenery)
     rng = np.random.default_rng(1)
     probe = _pack([held_out.draw(rng) for _ in range(256)])
 
-    def batches(seed: int) -> Iterator[object]:
+    def batches(seed: int) -> Iterator[Batch]:
         rng = np.random.default_rng(seed)
         while True:
             yield _pack([maker.draw(rng) for _ in range(settings.batch)])
 
-    def loss_of(batch: object) -> dict[str, Tensor]:
-        pixels, points, faces = batch  # type: ignore[misc]
+    def loss_of(batch: Batch) -> dict[str, Tensor]:
+        pixels, points, faces = batch
         with torch.autocast("cpu", torch.bfloat16):
             found, logits = network(pixels.contiguous(memory_format=torch.channels_last))
         distance = (found.float() - points).abs()[faces > 0].mean()
@@ -149,7 +151,7 @@ def landmark_error(found: Tensor, truth: Tensor) -> float:
     return float(((a - b).norm(dim=2).mean(dim=1) / eyes).mean())
 
 
-def _pack(samples: Sequence[tuple[Image, Floats | None]]) -> tuple[Tensor, Tensor, Tensor]:
+def _pack(samples: Sequence[tuple[Image, Floats | None]]) -> Batch:
     pixels = np.stack([image for image, _ in samples]).transpose(0, 3, 1, 2)
     points = np.stack([np.zeros(136, np.float32) if p is None else p.reshape(-1) for _, p in samples])
     faces = np.array([p is not None for _, p in samples], dtype=np.float32)

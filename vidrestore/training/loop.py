@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+B = TypeVar("B")
 WARM_UP = 0.02
 """Share of the run over which the learning rate rises."""
 _CHECKPOINT_SECONDS = 120.0
@@ -47,8 +50,8 @@ def learning_rate_at(progress: float) -> float:
 
 def train(
     network: nn.Module,
-    batches: Callable[[int], Iterator[object]],
-    loss_of: Callable[[object], dict[str, Tensor]],
+    batches: Callable[[int], Iterable[B]],
+    loss_of: Callable[[B], dict[str, Tensor]],
     settings: RunSettings,
     on_report: Callable[[int], dict[str, float]] | None = None,
 ) -> int:
@@ -67,6 +70,7 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     step, elapsed = _resume(network, optimizer, settings)
     sums: dict[str, float] = {}
+    counted = 0
     begun, saved, first = time.monotonic(), time.monotonic(), True
     for batch in batches(settings.seed + step):
         progress = (elapsed + time.monotonic() - begun) / (60 * settings.minutes)
@@ -82,11 +86,13 @@ def train(
             optimizer.step()
         step += 1
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach()) / settings.report_steps
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        counted += 1
         if step % settings.report_steps == 0:
             figures = on_report(step) if on_report is not None else {}
-            _log(settings.folder / "log.csv", {"step": step, "progress": round(progress, 4), **sums, **figures}, first)
-            sums, first = {}, False
+            means = {name: total / counted for name, total in sums.items()}
+            _log(settings.folder / "log.csv", {"step": step, "progress": progress, **means, **figures}, first)
+            sums, counted, first = {}, 0, False
         if time.monotonic() - saved > _CHECKPOINT_SECONDS:
             saved = time.monotonic()
             _save(network, optimizer, step, elapsed + saved - begun, settings)
@@ -120,7 +126,7 @@ def _save(
 
 def _log(path: Path, row: dict[str, float], first: bool) -> None:
     shown = {name: round(value, 5) if isinstance(value, float) else value for name, value in row.items()}
-    print(*(f"{name} {value}" for name, value in shown.items()), flush=True)
+    print(*(f"{name} {value}" for name, value in shown.items()), file=sys.stderr, flush=True)
     fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

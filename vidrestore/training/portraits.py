@@ -27,7 +27,7 @@ MIRRORED_ORDER = np.array(_JAW + _BROWS + _NOSE + _EYES + _LIPS)
 
 def mirrored_points(landmarks: Floats, width: int) -> Floats:
     """Landmarks (68, 2) of a picture ``width`` pixels wide, in its mirror image."""
-    points = landmarks[MIRRORED_ORDER].copy()
+    points: Floats = landmarks[MIRRORED_ORDER].copy()
     points[:, 0] = width - 1 - points[:, 0]
     return points
 

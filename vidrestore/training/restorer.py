@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrestore.alignment import TEMPLATE_SIZE
+from vidrestore.evaluation import psnr
 from vidrestore.restorers.compact.network import CompactNetwork, CompactShape, Memory
 from vidrestore.restorers.components import component_boxes
 from vidrestore.geometry import transform
@@ -80,9 +81,9 @@ class SampleMaker:
 
 def _mixture(rng: np.random.Generator) -> Degradation:
     draw = rng.random()
-    if draw < 0.5:
+    if draw < 0.4:
         return moderate(rng)
-    return footage(rng) if draw < 0.85 else severe(rng)
+    return footage(rng) if draw < 0.9 else severe(rng)
 
 
 def mirror(portrait: AlignedPortrait) -> AlignedPortrait:
@@ -170,11 +171,6 @@ def remember(network: CompactNetwork, samples: Sequence[Sample], device: str) ->
     ]
 
 
-def psnr(a: Image, b: Image) -> float:
-    """Peak signal-to-noise ratio in dB of two 8-bit pictures."""
-    return float(10 * np.log10(255**2 / max(np.mean((a.astype(np.float64) - b) ** 2), 1e-10)))
-
-
 def _batches(maker: SampleMaker, batch: int, seed: int) -> Iterator[list[Sample]]:
     rng = np.random.default_rng(seed)
     while True:
@@ -185,14 +181,13 @@ def train_restorer(portraits: Path, settings: RunSettings) -> CompactNetwork:
     """Train on the sharp portraits of ``portraits``; weights and sample sheets go to ``settings.folder``."""
     cv2.setNumThreads(1)
     torch.manual_seed(settings.seed)
-    network = CompactNetwork(SHAPE).to(settings.device, memory_format=torch.channels_last)
+    network: CompactNetwork = CompactNetwork(SHAPE).to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     maker = SampleMaker([align_portrait(p, TEMPLATE_SIZE) for p in list_portraits(portraits, "train") if p.hq])
     held_out = [align_portrait(p, TEMPLATE_SIZE) for p in list_portraits(portraits, "val") if p.hq and not p.synthetic]
     probe_maker, rng = SampleMaker(held_out), np.random.default_rng(1)
     probe = [probe_maker.draw(rng) for _ in range(12)]
 
-    def loss_of(batch: object) -> dict[str, Tensor]:
-        samples: list[Sample] = batch  # type: ignore[assignment]
+    def loss_of(samples: list[Sample]) -> dict[str, Tensor]:
         faces = to_tensor([sample.degraded for sample in samples], settings.device)
         truth = to_tensor([sample.truth for sample in samples], settings.device)
         boxes = torch.from_numpy(np.stack([sample.boxes for sample in samples])).to(settings.device)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 from vidrestore.types import Image
 
@@ -20,11 +21,12 @@ def recompress(images: Sequence[Image], codec: str, options: dict[str, str]) -> 
     height, width = images[0].shape[:2]
     with av.open(buffer, "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"  # type: ignore[union-attr]
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
         for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))  # type: ignore[union-attr]
-        container.mux(stream.encode(None))  # type: ignore[union-attr]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as container:
-        return [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in container.decode(video=0)]
+    with av.open(buffer, "r") as encoded:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in encoded.decode(video=0)]

@@ -73,7 +73,8 @@ class GatedBlock(nn.Module):
         y = y * self.attention(y.mean(dim=(2, 3), keepdim=True))
         x = x + self.scale1 * self.project1(y)
         a, b = self.expand2(self.norm2(x)).chunk(2, dim=1)
-        return x + self.scale2 * self.project2(a * b)
+        change: Tensor = self.scale2 * self.project2(a * b)
+        return x + change
 
 
 class ReferenceEncoder(nn.Module):
@@ -91,6 +92,8 @@ class ReferenceEncoder(nn.Module):
 
 class ComponentReader(nn.Module):
     """One component: reads both memories for a cut-out feature (B, C, S, S) and returns what to add to it."""
+
+    window: Tensor
 
     def __init__(self, side: int, shape: CompactShape) -> None:
         super().__init__()

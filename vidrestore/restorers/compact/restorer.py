@@ -27,7 +27,7 @@ class CompactRestorer(TorchRestorer[Memory]):
 
     def __init__(self, network: CompactNetwork, device: torch.device, name: str, licence: str) -> None:
         super().__init__(device, name, licence)
-        self._network = network.eval().to(device, memory_format=torch.channels_last)
+        self._network: CompactNetwork = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def boxes_of(self, landmarks: Floats) -> Floats:
         return component_boxes(landmarks).astype(np.float32)
@@ -48,6 +48,7 @@ def save_compact(network: CompactNetwork, path: Path) -> None:
     tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(dataclasses.asdict(network.shape))})
+    part.chmod(0o644)  # safetensors makes files that only their owner can read
     part.replace(path)
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
-from vidrestore.restorers.dmdnet.boxes import FACE_SIZE, clamp_boxes
+from vidrestore.restorers.components import FACE_SIZE
+from vidrestore.restorers.dmdnet.boxes import clamp_boxes
 
 SCALES = (256, 128, 64)
 _SLOPE = 0.2

@@ -1,0 +1,129 @@
+"""The embedded model pack through insightface, on pictures that dependencies ship."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Finished
+from faces import ASTRONAUT
+from insightface.data import get_image
+from skimage import data
+
+from vidrestore import weights
+from vidrestore.alignment import keypoints_of
+from vidrestore.config import FacesSettings
+from vidrestore.detectors import build_detector
+from vidrestore.errors import WeightsError
+from vidrestore.geometry import eye_distance
+from vidrestore.types import Detector, Floats
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return build_detector(FacesSettings(), "cpu")
+
+
+def test_the_astronaut_is_found_once_with_landmarks_where_they_are(detector: Detector) -> None:
+    (found,) = [face for face in detector.detect(data.astronaut()) if face.score > 0.5]
+    assert found.landmarks is not None and found.embedding is not None
+    error = np.linalg.norm(keypoints_of(found.landmarks) - keypoints_of(ASTRONAUT), axis=1).mean()
+    # ASTRONAUT was marked to a pixel or two; a tenth of the eye distance is four pixels here.
+    assert error < 0.1 * eye_distance(ASTRONAUT)
+    assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-4)
+
+
+def test_channels_are_rgb(detector: Detector) -> None:
+    """A face in swapped channels is blue: it must not look the same to the embedding."""
+    picture = data.astronaut()
+    (right,) = [face for face in detector.detect(picture) if face.score > 0.5]
+    swapped = np.ascontiguousarray(picture[:, :, ::-1])
+    assert right.landmarks is not None and right.embedding is not None
+    (blue,) = detector.look(swapped, [right.box])
+    assert blue is None or (blue.embedding is not None and float(blue.embedding @ right.embedding) < 0.999)
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 1.0, 1.6])
+def test_faces_of_several_sizes_are_found(detector: Detector, scale: float) -> None:
+    import cv2
+
+    size = round(512 * scale)
+    picture = np.asarray(cv2.resize(data.astronaut(), (size, size), interpolation=cv2.INTER_AREA))
+    canvas = np.full((900, 900, 3), 90, dtype=np.uint8)
+    canvas[:size, :size] = picture
+    (found,) = [face for face in detector.detect(canvas) if face.score > 0.5]
+    assert np.abs(found.keypoints / scale - keypoints_of(ASTRONAUT)).max() < 12
+
+
+def test_a_group_is_found_and_nobody_twice(detector: Detector) -> None:
+    faces = detector.detect(np.ascontiguousarray(get_image("t1")[:, :, ::-1]))
+    people = np.array([[515, 350], [795, 420], [113, 340], [955, 135], [317, 220], [1176, 345]])
+    centres = np.array([(face.box[:2] + face.box[2:]) / 2 for face in faces])
+    near = np.linalg.norm(centres[:, None] - people[None], axis=2) < 50
+    assert near.any(axis=0).sum() >= 5
+    assert near.sum(axis=0).max() == 1
+
+
+@pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket", "brick", "grass", "gravel"])
+def test_pictures_without_people_have_no_faces(detector: Detector, name: str) -> None:
+    picture = getattr(data, name)()
+    if picture.ndim == 2:
+        picture = np.repeat(picture[:, :, None], 3, axis=2)
+    assert [face for face in detector.detect(np.ascontiguousarray(picture)) if face.score >= 0.5] == []
+
+
+def test_a_second_look_sees_a_face_in_its_box_and_none_in_the_scenery(detector: Detector) -> None:
+    picture = data.astronaut()
+    boxes: list[Floats] = [
+        np.array([170, 64, 272, 177], dtype=np.float32),
+        np.array([20, 330, 120, 440], dtype=np.float32),
+    ]
+    face, scenery = detector.look(picture, boxes)
+    assert face is not None and scenery is None
+
+
+def test_a_missing_pack_is_a_clear_error() -> None:
+    with pytest.raises(WeightsError, match=r"no faces model is called 'nonsense'; there are: compact"):
+        build_detector(FacesSettings(pack="nonsense"), "cpu")
+
+
+def test_a_pack_that_was_not_fetched_says_how_and_under_which_licence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path))
+    with pytest.raises(WeightsError, match=r"models fetch buffalo_l.*non-commercial"):
+        build_detector(FacesSettings(pack="buffalo_l"), "cpu")
+
+
+def test_a_pack_that_cannot_be_reached_is_our_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Finished]
+) -> None:
+    """A proxy on this machine that nobody runs stands for a missing network."""
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    done = command("models", "fetch", "buffalo_s")
+    assert done.code == 3
+    assert "non-commercial" in done.err and "could not fetch" in done.err and "Traceback" not in done.err
+
+
+def test_a_damaged_pack_is_a_clear_error(tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    shutil.copytree(weights.checked_folder(weights.find_model("compact", "faces")), folder)
+    (folder / "detector.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        build_detector(FacesSettings(pack=str(folder)), "cpu")
+
+
+def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no ONNX files"):
+        build_detector(FacesSettings(pack=str(tmp_path)), "cpu")
+
+
+def test_manifest_checksums_are_right(command: Callable[..., Finished]) -> None:
+    done = command("models", "verify")
+    assert done.code == 0, done.out
+    assert done.out.count("checksums are right") == 2

@@ -41,7 +41,9 @@ def groups(detector: Detector, folder: Path) -> dict[str, object]:
     for scene in load_groups(folder, "val"):
         faces = [face for face in detector.detect(scene.image) if face.score >= MIN_SCORE]
         boxes = np.array([face.box for face in faces], dtype=np.float32).reshape(-1, 4)
-        shared = overlap(boxes, scene.boxes) if len(boxes) and len(scene.boxes) else np.zeros((len(boxes), len(scene.boxes)))
+        shared = (
+            overlap(boxes, scene.boxes) if len(boxes) and len(scene.boxes) else np.zeros((len(boxes), len(scene.boxes)))
+        )
         for index, box in enumerate(scene.boxes):
             for low, high in WIDTHS:
                 if low <= box[2] - box[0] < high:
@@ -53,7 +55,9 @@ def groups(detector: Detector, folder: Path) -> dict[str, object]:
                 right += 1
             elif not ignored:
                 wrong += 1
-    recall = {name: {"faces": len(hits), "recall": round(float(np.mean(hits)), 3)} for name, hits in found.items() if hits}
+    recall = {
+        name: {"faces": len(hits), "recall": round(float(np.mean(hits)), 3)} for name, hits in found.items() if hits
+    }
     return {"recall": recall, "precision": round(right / max(right + wrong, 1), 3), "wrong": wrong}
 
 

@@ -63,7 +63,10 @@ def main() -> None:
         repeat(arguments.clip, 1, once)
         repeat(arguments.clip, arguments.times, often)
         peaks = [peak_of_restoring(path, folder)[0] for path in (once, often)]
-    print(f"once {peaks[0] / 1024:.0f} MiB, {arguments.times} times {peaks[1] / 1024:.0f} MiB, ratio {peaks[1] / peaks[0]:.3f}")
+    print(
+        f"once {peaks[0] / 1024:.0f} MiB, {arguments.times} times {peaks[1] / 1024:.0f} MiB, "
+        f"ratio {peaks[1] / peaks[0]:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def references_of(portrait: AlignedPortrait, all_portraits: list[AlignedPortrait
     ]
 
 
-def measure(folder: Path, restorer: Restorer, recipe: Recipe, limit: int | None, sheet: Path | None = None) -> dict[str, object]:
+def measure(
+    folder: Path, restorer: Restorer, recipe: Recipe, limit: int | None, sheet: Path | None = None
+) -> dict[str, object]:
     """Mean PSNR in dB of each method, and gains, over the portraits of ``folder``."""
     chosen = [p for p in list_portraits(folder, "val") if p.hq and not p.synthetic]
     portraits = [align_portrait(p, SIZE) for p in chosen]
@@ -67,7 +69,8 @@ def measure(folder: Path, restorer: Restorer, recipe: Recipe, limit: int | None,
     rows: dict[str, list[float]] = {name: [] for name in ("input", "generic", *BASELINES)}
     pairs: list[tuple[float, float]] = []
     pictures = []
-    for portrait in portraits[:limit]:
+    spaced = np.linspace(0, len(portraits) - 1, min(limit or len(portraits), len(portraits))).round().astype(int)
+    for portrait in (portraits[i] for i in spaced):
         degraded = degrade(portrait.image, recipe(rng))
         crop = crop_of(degraded, portrait)
         (generic,) = restorer.restore([crop], [None])
@@ -110,9 +113,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     arguments = parser.parse_args()
     restorer = build_restorer(RestorationSettings(weights=arguments.weights), choose_device(arguments.device))
-    figures = measure(
-        arguments.portraits, restorer, RECIPES[arguments.recipe], arguments.limit, arguments.sheet
-    )
+    figures = measure(arguments.portraits, restorer, RECIPES[arguments.recipe], arguments.limit, arguments.sheet)
     print(json.dumps({"recipe": arguments.recipe, "seed": SEED, "weights": restorer.name, **figures}, indent=1))
 
 

@@ -65,7 +65,8 @@ def write(path: Path, frames: Iterator[np.ndarray], crf: int) -> None:
         sound = container.add_stream("aac", rate=SAMPLE_RATE)
         sound.layout = "mono"
         count = 0
-        for count, frame in enumerate(frames, start=1):
+        for frame in frames:
+            count += 1
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(video.encode(None))
         samples = count * SAMPLE_RATE // RATE

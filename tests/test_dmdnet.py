@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from vidrestore.errors import DeviceMemoryError, WeightsError
 from vidrestore.restorers.dmdnet import DMDNet, Memory, clamp_boxes, component_boxes, load_network

@@ -106,7 +106,9 @@ def test_pixels_far_from_the_face_are_untouched(demo: Path, analysis: Analysis, 
     assert changed == 90
 
 
-def test_references_do_not_hurt(demo: Path, analysis: Analysis, tmp_path: Path, command: Callable[..., Finished]) -> None:
+def test_references_do_not_hurt(
+    demo: Path, analysis: Analysis, tmp_path: Path, command: Callable[..., Finished]
+) -> None:
     done = command(
         "restore", OLD, "-o", tmp_path / "generic.mp4", "--mode", "generic", "--work", demo / "analysis", "--json"
     )

@@ -20,7 +20,9 @@ from vidrestore.types import Analysis
 from vidrestore.video import probe, read_frames
 
 CLIPS = REPOSITORY.parent / "shared" / "clips"
-pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason=f"needs the real footage in {CLIPS.name} beside the repository")
+pytestmark = pytest.mark.skipif(
+    not CLIPS.is_dir(), reason=f"needs the real footage in {CLIPS.name} beside the repository"
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,11 @@ def test_a_turned_phone_video_stays_upright_and_variable(restored) -> None:
     source, output, _, result = restored("phone_selfie_rot90_vfr_hevc.mp4")
     assert times(output) == times(source)
     before, after = probe(source), probe(output)
-    assert (after.width, after.height, after.rotation) == (before.width, before.height, before.rotation) == (1080, 1440, 90)
+    assert (
+        (after.width, after.height, after.rotation)
+        == (before.width, before.height, before.rotation)
+        == (1080, 1440, 90)
+    )
     assert result.faces_restored >= 50
 
 

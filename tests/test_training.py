@@ -66,9 +66,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("what", "outputs"), [("detector", 9), ("landmarks", 1), ("embedding", 1)]
-)
+@pytest.mark.parametrize(("what", "outputs"), [("detector", 9), ("landmarks", 1), ("embedding", 1)])
 def test_a_face_network_is_trained_and_exported(
     what: str, outputs: int, folders: Path, tmp_path: Path, command: Callable[..., Finished]
 ) -> None:
@@ -85,7 +83,18 @@ def test_a_face_network_is_trained_and_exported(
 def test_the_restorer_is_trained_resumed_and_loaded(
     folders: Path, tmp_path: Path, command: Callable[..., Finished]
 ) -> None:
-    arguments = ("train", "restorer", "--portraits", folders / "portraits", "-o", tmp_path, "--batch", "1", "--threads", "1")
+    arguments = (
+        "train",
+        "restorer",
+        "--portraits",
+        folders / "portraits",
+        "-o",
+        tmp_path,
+        "--batch",
+        "1",
+        "--threads",
+        "1",
+    )
     assert command(*arguments, "--minutes", "0.02").code == 0
     first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert command(*arguments, "--minutes", "0.06").code == 0

@@ -17,6 +17,12 @@ TEMPLATE = np.array(
     [[192.98, 239.95], [318.90, 240.19], [256.63, 314.02], [201.26, 371.41], [313.09, 371.15]], dtype=np.float32
 )
 """Eye centres, nose tip and mouth corners, left of the picture first, in a 512 x 512 crop."""
+EMBEDDING_SIZE = 112
+EMBEDDING_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    dtype=np.float32,
+)
+"""Where ArcFace (Deng et al. 2019, arXiv 1801.07698) has the same points in the 112 x 112 crop of an embedding."""
 _NOSE_TIP, _MOUTH_LEFT, _MOUTH_RIGHT = 30, 48, 54
 
 

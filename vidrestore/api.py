@@ -69,9 +69,9 @@ class RestoreResult:
         return self.faces_kept.get(FAILED, 0) > 0
 
 
-def work_folder(source: Path, work: Path | None) -> Path:
+def work_folder(source: Path, work: Path | str | None) -> Path:
     """Where the analysis of ``source`` is kept: ``work``, or ``NAME.vidrestore`` beside it."""
-    return source.with_name(source.name + ".vidrestore") if work is None else work
+    return source.with_name(source.name + ".vidrestore") if work is None else Path(work)
 
 
 def analyze_video(
@@ -95,10 +95,13 @@ def analyze_video(
         AnalysisError: ``work`` holds the analysis of another video, or cannot be written.
     """
     source, settings = Path(source), settings or Settings()
+    probe(source)
+    folder = work_folder(source, work)
     analysis = _kept_analysis(source, work, settings)
     if analysis is None:
+        store.check_writable(folder)
         analysis = _analyze(source, settings, _WHOLE, on_progress)
-        store.save(analysis, work_folder(source, None if work is None else Path(work)))
+        store.save(analysis, folder)
     return analysis
 
 
@@ -125,17 +128,11 @@ def restore_video(
     begun = time.monotonic()
     probe(source)
     check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
+    analysis = _kept_analysis(source, work, settings)
     restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
     notes: list[str] = []
-    analysis = _kept_analysis(source, work, settings)
     if analysis is None:
-        analysis = _analyze(source, settings, _WHOLE, on_progress)
-        try:
-            store.save(analysis, work_folder(source, None if work is None else Path(work)))
-        except AnalysisError as error:
-            if work is not None:
-                raise
-            notes.append(f"{error} (the video is restored all the same)")
+        analysis, notes = _analyze_and_keep(source, work, settings, on_progress)
     tally, report = Tally(), DecodeReport()
     frames = _restored_frames(source, analysis, _WHOLE, restorer, settings, tally, report)
     writer = _writer(source, output, settings, restorer, analysis, _WHOLE, None)
@@ -168,9 +165,9 @@ def preview_video(
     info = probe(source)
     check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
     span = Span(start, start + duration)
+    analysis = _kept_analysis(source, work, settings)
     restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
     notes: list[str] = []
-    analysis = _kept_analysis(source, work, settings)
     if analysis is None:
         notes.append(
             "the video has no analysis yet, so people and references come from this range alone; "
@@ -184,7 +181,7 @@ def preview_video(
     writer = _writer(source, output, settings, restorer, analysis, span, size)
     with writer:
         _write_all(_side_by_side(frames, before, info.color), writer, None, tally, on_progress)
-    warnings = [*dict.fromkeys([*notes, *report.warnings(), *writer.warnings])]
+    warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *writer.warnings])]
     return _result(output, analysis, restorer, settings, tally, warnings, begun)
 
 
@@ -194,7 +191,7 @@ def _kept_analysis(source: Path, work: Path | str | None, settings: Settings) ->
     Raises:
         AnalysisError: the folder was named by the user and holds the analysis of another video.
     """
-    folder = work_folder(source, None if work is None else Path(work))
+    folder = work_folder(source, work)
     if not (folder / store.HEADER).exists():
         return None
     try:
@@ -211,6 +208,27 @@ def _kept_analysis(source: Path, work: Path | str | None, settings: Settings) ->
         )
     fits = analysis.settings_digest == _digest(settings) and analysis.span.whole
     return dataclasses.replace(analysis, video=probe(source)) if fits else None
+
+
+def _analyze_and_keep(
+    source: Path, work: Path | str | None, settings: Settings, on_progress: Listener
+) -> tuple[Analysis, list[str]]:
+    """An analysis for a restoration, kept if it can be; what to tell the user where it cannot.
+
+    Raises:
+        AnalysisError: the user named a folder, and it cannot be written.
+    """
+    folder = work_folder(source, work)
+    if work is not None:
+        store.check_writable(folder)
+    analysis = _analyze(source, settings, _WHOLE, on_progress)
+    try:
+        store.save(analysis, folder)
+    except AnalysisError as error:
+        if work is not None:
+            raise
+        return analysis, [f"{error} (the video is restored all the same)"]
+    return analysis, []
 
 
 def _digest(settings: Settings) -> str:
@@ -253,9 +271,7 @@ def _restored_frames(
     frames: Iterable[Frame] = prefetch(read_frames(source, span, report=report), _AHEAD)
     if before is not None:
         frames = _remembered(frames, before)
-    restored = restore_frames(
-        frames, timeline, restorer, memories, chosen.mode, chosen.batch, chosen.strength, tally
-    )
+    restored = restore_frames(frames, timeline, restorer, memories, chosen.mode, chosen.batch, chosen.strength, tally)
     return prefetch(restored, _AHEAD)
 
 
@@ -302,9 +318,9 @@ def _write_all(
 ) -> None:
     # Closed at once, also after an error or Ctrl-C: decoding and restoring run in threads of their own.
     with closing(frames):
-        for frame in frames:
+        for written, frame in enumerate(frames, start=1):
             writer.write(frame)
-            on_progress(Progress("restore", tally.frames, total, tally.faces_restored))
+            on_progress(Progress("restore", written, total, tally.faces_restored))
 
 
 def _result(

@@ -12,8 +12,8 @@ import numpy as np
 from vidrestore.geometry import invert, transform
 from vidrestore.types import FaceCrop, Floats, Frame, Image
 
-_FEATHER = 0.035
-"""Softness of the mask's border, in sides of the crop."""
+_RAMP = 0.06
+"""Width of the mask's soft border, in sides of the crop."""
 _COLOUR_BLUR = 0.06
 """Colour and light coarser than this, in sides of the crop, are the source's."""
 _FOREHEAD = 0.35
@@ -33,13 +33,12 @@ def face_mask(landmarks: Floats, size: int) -> Floats:
     outline = cv2.convexHull(np.concatenate((landmarks[_JAW], brows + up)).astype(np.float32))
     mask = np.zeros((size, size), dtype=np.uint8)
     cv2.fillConvexPoly(mask, np.rint(outline * 16).astype(np.int32), 255, shift=4)
-    feather = _FEATHER * size
-    # A distance of one feather is eroded first, so that the blur ends where the outline is.
-    radius = max(1, round(1.5 * feather))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    inner = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0)
-    soft = cv2.GaussianBlur(inner, (0, 0), feather, borderType=cv2.BORDER_CONSTANT)
-    return np.where(mask > 0, soft.astype(np.float32) / 255, 0).astype(np.float32)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / (_RAMP * size)
+    rising = np.clip(depth, 0, 1)
+    soft = rising * rising * (3 - 2 * rising)
+    # Takes away the creases that distances have along the middle of the outline.
+    smooth = cv2.GaussianBlur(soft, (0, 0), 0.15 * _RAMP * size, borderType=cv2.BORDER_CONSTANT)
+    return np.where(mask > 0, smooth, 0).astype(np.float32)
 
 
 def match_colour(restored: Image, source: Image, mask: Floats) -> Floats:
@@ -61,7 +60,9 @@ def match_colour(restored: Image, source: Image, mask: Floats) -> Floats:
 def is_grey(image: Image) -> bool:
     """Whether an RGB picture (H, W, 3) has no colour, apart from rounding."""
     picture = image.astype(np.int16)
-    return bool(np.abs(picture[..., 0] - picture[..., 1]).max() <= 3 and np.abs(picture[..., 2] - picture[..., 1]).max() <= 3)
+    return bool(
+        np.abs(picture[..., 0] - picture[..., 1]).max() <= 3 and np.abs(picture[..., 2] - picture[..., 1]).max() <= 3
+    )
 
 
 def paste(frame: Frame, crop: FaceCrop, restored: Image, weight: float) -> None:

@@ -220,7 +220,9 @@ class Models:
             print(f"{model.name}: {model.description}\nlicence: {model.licence}", file=sys.stderr)
             folder = weights.fetch(model)
             files = {
-                str(path.relative_to(folder)): weights.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()
+                str(path.relative_to(folder)): weights.sha256(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
             }
             if self.output_style.json:
                 print(json.dumps({"name": model.name, "path": str(folder), "licence": model.licence, "sha256": files}))
@@ -357,5 +359,3 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
             print(f"{name.replace('_', ' ')}: {shown}")
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-
-

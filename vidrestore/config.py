@@ -74,7 +74,7 @@ class FadingSettings:
             raise ConfigError(
                 f"fading.full_turn_degrees is {self.full_turn_degrees}, allowed: above 0, to fading.max_turn_degrees"
             )
-        if self.fade_seconds < 0:
+        if not self.fade_seconds >= 0:
             raise ConfigError(f"fading.fade_seconds is {self.fade_seconds}, allowed: 0 or more")
 
 
@@ -107,13 +107,13 @@ class EncodingSettings:
     codec: str = "libx264"
     """Encoder: libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, or ffv1, which loses nothing."""
     crf: int = 16
-    """Constant quality: lower is better and larger. Ignored by lossless codecs."""
+    """Constant quality on x264's scale, 0 to 51: lower is better and larger. Ignored by lossless codecs."""
     preset: str = "veryfast"
     """Speed of the encoder, where it has such a setting."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.crf <= 63:
-            raise ConfigError(f"encoding.crf is {self.crf}, allowed: 0 to 63")
+        if not 0 <= self.crf <= 51:
+            raise ConfigError(f"encoding.crf is {self.crf}, allowed: 0 to 51")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,9 @@ def choose_device(wanted: str) -> str:
         return "cuda" if cuda_count else "mps" if has_mps else "cpu"
     if kind == "cuda" and int(number or 0) >= cuda_count:
         there = f"there are {cuda_count}" if cuda_count else "torch sees no CUDA GPU here"
-        raise DeviceError(f"the device {wanted} was asked for, but {there}; use --device auto, or see 'vidrestore doctor'")
+        raise DeviceError(
+            f"the device {wanted} was asked for, but {there}; use --device auto, or see 'vidrestore doctor'"
+        )
     if kind == "mps" and not has_mps:
         raise DeviceError("the device mps was asked for, but torch sees none here; use --device auto")
     return wanted

@@ -49,9 +49,9 @@ def _run(name: str, needed: bool, look: Callable[[], str]) -> Check:
 
 
 def _decord() -> str:
-    import decord
+    from vidrestore.video import decord_version
 
-    return str(decord.__version__)
+    return decord_version()
 
 
 def _torch_device() -> str:
@@ -59,10 +59,14 @@ def _torch_device() -> str:
     import torch
 
     device = choose_device("auto")
-    total = float(torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 3, 3, device=device)).sum())
+    total = float(
+        torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 3, 3, device=device)).sum()
+    )
     if total != 36:
         raise RuntimeError(f"a convolution on {device} gave {total} instead of 36")
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+    )
     return f"{device} ({name}, {torch.get_num_threads()} CPU threads)"
 
 

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from vidrestore.alignment import crop_face
 from vidrestore.blending import paste
+from vidrestore.errors import ComponentError
 from vidrestore.types import FaceCrop, Frame, Identity, Image, Restorer, Timeline
 
 Mode = Literal["auto", "generic", "specific"]
 NO_REFERENCES = "no references"
 """Why a face stays as it is in mode ``specific``."""
+NO_STRENGTH = "strength is 0"
 FAILED = "restoration failed"
 """The network gave no usable picture; the only reason that is a fault."""
 
@@ -74,7 +78,7 @@ def restore_frames(
         strength: 0..1, multiplies every face's weight.
         tally: counts what is done.
     """
-    cropped = (_cut_faces(frame, timeline, restorer, memories, mode, tally) for frame in frames)
+    cropped = (_cut_faces(frame, timeline, restorer, memories, mode, strength, tally) for frame in frames)
     for waiting in _restored(cropped, restorer, memories, batch):
         for crop, image in zip(waiting.crops, waiting.restored, strict=True):
             if image is None:
@@ -87,12 +91,20 @@ def restore_frames(
 
 
 def _cut_faces(
-    frame: Frame, timeline: Timeline, restorer: Restorer, memories: Mapping[int, Any], mode: Mode, tally: Tally
+    frame: Frame,
+    timeline: Timeline,
+    restorer: Restorer,
+    memories: Mapping[int, Any],
+    mode: Mode,
+    strength: float,
+    tally: Tally,
 ) -> _Waiting:
     """The crops of the faces to restore in ``frame``; the others are counted with the reason."""
     crops = []
     for face in timeline.at(frame.pts):
         reason = face.kept_because
+        if reason is None and face.weight * strength == 0:
+            reason = NO_STRENGTH
         if reason is None and mode == "specific" and face.identity_id not in memories:
             reason = NO_REFERENCES
         if reason is None:
@@ -127,8 +139,21 @@ def _run(queue: list[_Waiting], restorer: Restorer, memories: Mapping[int, Any],
     for start in range(0, len(crops), batch):
         part = crops[start : start + batch]
         own = [None if c.face.identity_id is None else memories.get(c.face.identity_id) for c in part]
-        images += restorer.restore(part, own)
+        images += _checked(restorer, restorer.restore(part, own), len(part))
     results = iter(images)
     for item in queue:
         item.restored = [next(results) for _ in item.crops]
     return queue
+
+
+def _checked(restorer: Restorer, images: Sequence[Image | None], count: int) -> Sequence[Image | None]:
+    """The pictures a restorer gave for ``count`` crops, if they are what its contract promises."""
+    wanted = (restorer.crop_size, restorer.crop_size, 3)
+    if len(images) != count:
+        raise ComponentError(f"the restorer {restorer.name} gave {len(images)} pictures for {count} crops")
+    for image in images:
+        if image is not None and (image.shape != wanted or image.dtype != np.uint8):
+            raise ComponentError(
+                f"the restorer {restorer.name} gave a picture {image.dtype}{image.shape}, expected uint8{wanted}"
+            )
+    return images

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zipfile
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,24 @@ def save(analysis: Analysis, folder: Path) -> None:
         part.write_text(json.dumps(header, indent=1), encoding="utf-8")
         part.replace(folder / HEADER)
     except OSError as error:
-        raise AnalysisError(f"the analysis cannot be written to {folder} ({error}); choose another with --work") from error
+        raise AnalysisError(
+            f"the analysis cannot be written to {folder} ({error}); choose another with --work"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Check, before an analysis is made, that it can be kept in ``folder``; nothing is made yet.
+
+    Raises:
+        AnalysisError: the folder, or the one it would be made in, cannot be written.
+    """
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise AnalysisError(
+            f"the analysis cannot be kept in {folder}: {there} cannot be written to; choose another --work"
+        )
 
 
 def load(folder: Path) -> Analysis:
@@ -91,7 +110,7 @@ def load(folder: Path) -> Analysis:
             )
     except FileNotFoundError as error:
         raise AnalysisError(f"no analysis in {folder}: run 'vidrestore analyze' first") from error
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, AnalysisError):
             raise
         raise AnalysisError(f"the analysis in {folder} is damaged ({error}): analyze the video again") from error

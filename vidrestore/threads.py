@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -39,14 +39,15 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
             return
 
     def work() -> None:
-        iterator = iter(items)
+        iterator: Iterator[T] | None = None
         try:
+            iterator = iter(items)
             for item in iterator:
                 put(item)
                 if stopped.is_set():
                     break
             put(_END)
-        except BaseException as error:  # noqa: BLE001 - handed over to the consumer
+        except BaseException as error:  # handed over to the consumer
             put(_Failure(error))
         finally:
             close = getattr(iterator, "close", None)

@@ -36,7 +36,9 @@ def _faces_of(
     settings: FadingSettings,
 ) -> list[tuple[int, Face]]:
     identity = owners.get(track.id)
-    size = np.array([_ramp(eye_distance(p), settings.min_eye_pixels, settings.full_eye_pixels) for p in track.landmarks])
+    size = np.array(
+        [_ramp(eye_distance(p), settings.min_eye_pixels, settings.full_eye_pixels) for p in track.landmarks]
+    )
     pose = np.array([_facing(p, settings) for p in track.landmarks])
     seconds = np.asarray(track.pts * float(time_base), dtype=np.float64)
     size, pose = _steadied(size, seconds, settings.fade_seconds), _steadied(pose, seconds, settings.fade_seconds)
@@ -76,9 +78,7 @@ def _facing(landmarks: npt.NDArray[np.float32], settings: FadingSettings) -> flo
     return 1 - _ramp(turn, settings.full_turn_degrees, settings.max_turn_degrees)
 
 
-def _steadied(
-    weights: Weights, seconds: Weights, fade_seconds: float
-) -> Weights:
+def _steadied(weights: Weights, seconds: Weights, fade_seconds: float) -> Weights:
     """Weights averaged over ``fade_seconds``, so that none jumps from one frame to the next."""
     if len(weights) < 2 or fade_seconds == 0:
         return weights
@@ -90,9 +90,7 @@ def _steadied(
     return np.where(weights == 0, 0.0, np.minimum(averaged, 1.0))
 
 
-def _ends(
-    track: Track, shots: Sequence[Shot], seconds: Weights, fade_seconds: float
-) -> Weights:
+def _ends(track: Track, shots: Sequence[Shot], seconds: Weights, fade_seconds: float) -> Weights:
     """Weights that rise from the first and fall to the last frame, except where that is a cut, which hides the jump."""
     weight = np.ones(len(seconds))
     if fade_seconds == 0:

@@ -294,7 +294,7 @@ class Timeline:
     faces: Mapping[int, tuple[Face, ...]] = field(default_factory=dict)
 
     def at(self, pts: int) -> tuple[Face, ...]:
-        """Faces in the frame with this pts, largest identity first; empty where there are none."""
+        """Faces in the frame with this pts; empty where there are none."""
         return self.faces.get(pts, ())
 
 
@@ -357,7 +357,7 @@ class Smoother(Protocol):
     """Makes point tracks steady and fills their gaps."""
 
     def __call__(self, points: Floats, seconds: npt.NDArray[np.float64]) -> Floats:
-        """``points`` ``(T, P, 2)`` with NaN where missing, at rising ``seconds`` ``(T,)``: ``(T, P, 2)`` without NaN."""
+        """``points`` ``(T, P, 2)`` with NaN where missing, at rising ``seconds`` ``(T,)``; the same without NaN."""
         ...
 
 

@@ -19,8 +19,9 @@ def build_detector(settings: FacesSettings, device: str) -> Detector:
     """
     if ":" in settings.pack and not Path(settings.pack).exists():
         detector = load_component(settings.pack)()
-        if not callable(getattr(detector, "detect", None)):
-            raise ComponentError(f"{settings.pack} has no method 'detect', so it is no detector")
+        lacking = [part for part in ("name", "licence", "device", "detect", "look") if not hasattr(detector, part)]
+        if lacking:
+            raise ComponentError(f"{settings.pack} lacks {', '.join(lacking)}, so it is no detector")
         return detector  # type: ignore[no-any-return]
     from vidrestore.detectors.insightface import InsightFaceDetector
 

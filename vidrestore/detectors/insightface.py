@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime
 from insightface.app import FaceAnalysis
 from insightface.app.common import Face as InsightFace
 
-from vidrestore.alignment import keypoints_of
+from vidrestore.alignment import EMBEDDING_SIZE, EMBEDDING_TEMPLATE, cut_aligned, keypoints_of
 from vidrestore.config import FacesSettings
 from vidrestore.errors import WeightsError
-from vidrestore.geometry import box_of, overlap
+from vidrestore.geometry import box_of, fit_similarity, invert, overlap, transform
 from vidrestore.types import Detection, Floats, Image
 
 _LANDMARK_TASKS = ("landmark_2d_68", "landmark_3d_68")
@@ -39,6 +40,8 @@ _LOOSE_OVERLAP = 0.6
 _SAME_FACE_OVERLAP = 0.5
 _STEADY = 0.1
 """How far the landmarks may move, in sides of the box, when a second look is repeated in their own box."""
+_LEVEL_DEGREES = 12.0
+"""Faces that lean more are levelled before their landmarks are looked for."""
 _LOOK_SCORE = 0.3
 """Score of a face that only the landmark network saw."""
 _FOREHEAD = 0.22
@@ -56,9 +59,7 @@ class InsightFaceDetector:
         self._analysis = _load(folder, settings, device)
         sessions = [model.session for model in self._analysis.models.values()]
         self.device = "cpu" if sessions[0].get_providers()[0] == "CPUExecutionProvider" else device
-        self._landmarks = next(
-            self._analysis.models[task] for task in _LANDMARK_TASKS if task in self._analysis.models
-        )
+        self._landmarks = next(self._analysis.models[task] for task in _LANDMARK_TASKS if task in self._analysis.models)
 
     def detect(self, image: Image) -> Sequence[Detection]:
         """Faces of an RGB picture (H, W, 3), surest first."""
@@ -81,7 +82,7 @@ class InsightFaceDetector:
                 found.append(None)
                 continue
             # Once more, centred on what was found: on a face the points stay, on anything else they move along.
-            again = self._landmarks_in(bgr, face_box(landmarks))
+            again = self._landmarks_in(bgr, face_box(landmarks), _roll(keypoints_of(landmarks)))
             moved = float(np.linalg.norm(again - landmarks, axis=1).mean()) / _side(box)
             sure = moved < _STEADY and _spread(again, face_box(landmarks)) >= MIN_SPREAD
             found.append(self._described(bgr, _LOOK_SCORE, again) if sure else None)
@@ -89,13 +90,13 @@ class InsightFaceDetector:
 
     def _examine(self, bgr: Image, box: Floats, score: float, keypoints: Floats) -> Detection | None:
         """The detection with landmarks and embedding, or None where the second look sees no face."""
-        landmarks = self._landmarks_in(bgr, box)
+        landmarks = self._landmarks_in(bgr, box, _roll(keypoints))
         apart = float(np.linalg.norm(keypoints_of(landmarks) - keypoints, axis=1).mean()) / _side(box)
         if _spread(landmarks, box) < MIN_SPREAD or apart > MAX_DISAGREEMENT:
             return None
         centred = face_box(landmarks)
         if float(overlap(centred[None], box[None])[0, 0]) < _LOOSE_OVERLAP:
-            landmarks = self._landmarks_in(bgr, centred)
+            landmarks = self._landmarks_in(bgr, centred, _roll(keypoints_of(landmarks)))
             if _spread(landmarks, centred) < MIN_SPREAD:
                 return None
         return self._described(bgr, score, landmarks)
@@ -105,15 +106,39 @@ class InsightFaceDetector:
         embedding = None
         recognition = self._analysis.models.get("recognition")
         if recognition is not None:
-            face = InsightFace(bbox=box, kps=keypoints, det_score=score)
-            recognition.get(bgr, face)
-            embedding = np.asarray(face.normed_embedding, dtype=np.float32)
+            # Aligned here and not by insightface, whose way calls what scikit-image is about to drop.
+            matrix = fit_similarity(keypoints, EMBEDDING_TEMPLATE).astype(np.float32)
+            raw = recognition.get_feat(cut_aligned(bgr, matrix, EMBEDDING_SIZE)).flatten()
+            embedding = (raw / max(float(np.linalg.norm(raw)), 1e-6)).astype(np.float32)
         return Detection(box, min(score, 1.0), keypoints, landmarks, embedding)
 
-    def _landmarks_in(self, bgr: Image, box: Floats) -> Floats:
+    def _landmarks_in(self, bgr: Image, box: Floats, roll: float = 0.0) -> Floats:
+        """Landmarks (68, 2) of the face in ``box``, whose eyes stand at ``roll`` degrees.
+
+        The networks learnt from upright faces, so a face that leans is levelled for them.
+        """
+        if abs(roll) < _LEVEL_DEGREES:
+            return self._plain_landmarks(bgr, box)
+        side = float(max(box[2] - box[0], box[3] - box[1]))
+        centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
+        matrix = np.asarray(cv2.getRotationMatrix2D(centre, roll, 1.0), dtype=np.float64)
+        reach = 1.5 * side
+        matrix[:, 2] += reach - np.array(centre)
+        size = (int(2 * reach), int(2 * reach))
+        level = np.asarray(cv2.warpAffine(bgr, matrix, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+        middle = np.array([reach - side / 2, reach - side / 2, reach + side / 2, reach + side / 2], dtype=np.float32)
+        return transform(invert(matrix), self._plain_landmarks(level, middle))
+
+    def _plain_landmarks(self, bgr: Image, box: Floats) -> Floats:
         face = InsightFace(bbox=np.asarray(box, dtype=np.float32))
         self._landmarks.get(bgr, face)
         return np.asarray(face[self._landmarks.taskname][:, :2], dtype=np.float32)
+
+
+def _roll(keypoints: Floats) -> float:
+    """Degrees by which the eyes of keypoints (5, 2) lean, clockwise positive."""
+    across = keypoints[1] - keypoints[0]
+    return float(np.degrees(np.arctan2(across[1], across[0])))
 
 
 def _load(folder: Path, settings: FacesSettings, device: str) -> FaceAnalysis:

@@ -9,6 +9,7 @@ from vidrestore.config import RestorationSettings, load_component
 from vidrestore.errors import ComponentError, WeightsError
 from vidrestore.types import Restorer
 
+_CONTRACT = ("name", "licence", "device", "crop_size", "encode_references", "restore")
 YOUR_OWN = "your own file; its licence is not known"
 
 
@@ -29,8 +30,9 @@ def build_restorer(settings: RestorationSettings, device: str) -> Restorer:
         return _from_file(path, path.name, YOUR_OWN, device)
     if ":" in name:
         restorer = load_component(name)()
-        if not all(callable(getattr(restorer, verb, None)) for verb in ("encode_references", "restore")):
-            raise ComponentError(f"{name} lacks 'encode_references' or 'restore', so it is no restorer")
+        lacking = [part for part in _CONTRACT if not hasattr(restorer, part)]
+        if lacking:
+            raise ComponentError(f"{name} lacks {', '.join(lacking)}, so it is no restorer")
         return restorer  # type: ignore[no-any-return]
     model = weights.find_model(name, "restorer")
     folder = weights.checked_folder(model)

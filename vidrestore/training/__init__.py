@@ -1,0 +1,1 @@
+"""Data sets, degradations, networks and loops that make what is in ``models/``."""

@@ -22,7 +22,7 @@ SMALLEST_FACE = 9.0
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture (H, W, 3) with faces: boxes (N, 4), keypoints (N, 5, 2; NaN where unknown), regions to ignore (M, 4)."""
+    """A picture (H, W, 3) with faces: boxes (N, 4), keypoints (N, 5, 2) or NaN, and regions to ignore (M, 4)."""
 
     image: Image
     boxes: Floats

@@ -91,7 +91,9 @@ def detection_loss(outputs: Sequence[tuple[Tensor, Tensor, Tensor]], targets: Se
     centres, strides = torch.from_numpy(centres_np), torch.from_numpy(strides_np)[:, None]
 
     def rows(index: int, columns: int) -> Tensor:
-        parts = [maps[index].float().permute(0, 2, 3, 1).flatten(1).reshape(len(targets), -1, columns) for maps in outputs]
+        parts = [
+            maps[index].float().permute(0, 2, 3, 1).flatten(1).reshape(len(targets), -1, columns) for maps in outputs
+        ]
         return torch.cat(parts, dim=1)
 
     logits = rows(0, 1)[..., 0]
@@ -112,7 +114,9 @@ def detection_loss(outputs: Sequence[tuple[Tensor, Tensor, Tensor]], targets: Se
     scale = (boxes[chosen][:, 2:] - boxes[chosen][:, :2]).prod(dim=1).sqrt()[:, None, None]
     error = (offsets[chosen] - points[chosen]) / scale
     known = torch.isfinite(error)
-    keypoints = F.smooth_l1_loss(error[known], torch.zeros_like(error[known]), beta=0.02, reduction="sum") / (10 * count)
+    keypoints = F.smooth_l1_loss(error[known], torch.zeros_like(error[known]), beta=0.02, reduction="sum") / (
+        10 * count
+    )
     box = (1 - giou).sum() / count
     return {"loss": focal + box + 2 * keypoints, "focal": focal, "box": box, "keypoints": keypoints}
 

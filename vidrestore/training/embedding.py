@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidrestore.alignment import keypoints_of
+from vidrestore.alignment import EMBEDDING_TEMPLATE, keypoints_of
 from vidrestore.geometry import fit_similarity
 from vidrestore.threads import prefetch
 from vidrestore.training.degradations import degrade
@@ -22,17 +22,12 @@ from vidrestore.training.portraits import LoadedPortrait, list_portraits, load_p
 from vidrestore.types import Image
 
 SIDE = EmbeddingNetwork.SIDE
-TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
-    dtype=np.float32,
-)
-"""Where ArcFace (Deng et al. 2019, arXiv 1801.07698) puts the five keypoints in 112 x 112."""
 _SCALE, _MARGIN, _TEMPERATURE = 24.0, 0.2, 0.1
 
 
 def align_for_embedding(portrait: LoadedPortrait, spread: float, rng: np.random.Generator) -> Image:
     """The 112 x 112 crop insightface would make, with keypoints off by ``spread`` pixels in it."""
-    target = TEMPLATE + spread * rng.standard_normal(TEMPLATE.shape)
+    target = EMBEDDING_TEMPLATE + spread * rng.standard_normal(EMBEDDING_TEMPLATE.shape)
     matrix = fit_similarity(keypoints_of(portrait.landmarks), target.astype(np.float32))
     shrink = 1 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
     image = portrait.image

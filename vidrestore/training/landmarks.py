@@ -155,4 +155,8 @@ def _pack(samples: Sequence[tuple[Image, Floats | None]]) -> Batch:
     pixels = np.stack([image for image, _ in samples]).transpose(0, 3, 1, 2)
     points = np.stack([np.zeros(136, np.float32) if p is None else p.reshape(-1) for _, p in samples])
     faces = np.array([p is not None for _, p in samples], dtype=np.float32)
-    return torch.from_numpy((pixels.astype(np.float32) - 127.5) / 128), torch.from_numpy(points), torch.from_numpy(faces)
+    return (
+        torch.from_numpy((pixels.astype(np.float32) - 127.5) / 128),
+        torch.from_numpy(points),
+        torch.from_numpy(faces),
+    )

@@ -15,7 +15,6 @@ from vidrestore.errors import ConfigError
 from vidrestore.geometry import transform
 from vidrestore.types import Floats, Image
 
-
 _JAW = [*range(16, -1, -1)]
 _BROWS = [*range(26, 16, -1)]
 _NOSE = [27, 28, 29, 30, 35, 34, 33, 32, 31]

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from vidrestore.alignment import TEMPLATE_SIZE
 from vidrestore.evaluation import psnr
+from vidrestore.geometry import transform
 from vidrestore.restorers.compact.network import CompactNetwork, CompactShape, Memory
 from vidrestore.restorers.components import component_boxes
-from vidrestore.geometry import transform
 from vidrestore.threads import prefetch
 from vidrestore.training.degradations import Degradation, degrade, fade, footage, moderate, severe
 from vidrestore.training.loop import RunSettings, train
@@ -68,9 +68,7 @@ class SampleMaker:
             tuple(_boxes(reference.landmarks) for reference in references),
         )
 
-    def _references(
-        self, index: int, portrait: AlignedPortrait, rng: np.random.Generator
-    ) -> list[AlignedPortrait]:
+    def _references(self, index: int, portrait: AlignedPortrait, rng: np.random.Generator) -> list[AlignedPortrait]:
         others = [other for other in self._by_person[portrait.person] if other != index]
         count = int(rng.integers(1, MOST_REFERENCES + 1))
         if others and rng.random() < 0.6:
@@ -196,7 +194,7 @@ def train_restorer(portraits: Path, settings: RunSettings) -> CompactNetwork:
         loss = restoration_loss(restored.float(), truth, boxes)
         return {"loss": loss, "gain_l1": F.l1_loss(faces, truth) - F.l1_loss(restored.float(), truth)}
 
-    def on_report(step: int) -> dict[str, float]:
+    def on_report(_: int) -> dict[str, float]:
         restored = restore_samples(network, probe, settings.device)
         gains = [psnr(out, s.truth) - psnr(s.degraded, s.truth) for out, s in zip(restored, probe, strict=True)]
         rows = [np.hstack((s.degraded, out, s.truth)) for s, out in zip(probe, restored, strict=True)]

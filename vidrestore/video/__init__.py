@@ -4,7 +4,7 @@ from vidrestore.video.codecs import CODECS, CONTAINERS, encoder_opens
 from vidrestore.video.picture import StoredPicture, picture_from_rgb
 from vidrestore.video.probe import fingerprint, probe, stream_start
 from vidrestore.video.read import DecodeReport, read_frames
-from vidrestore.video.seek import RandomAccess, open_random_access
+from vidrestore.video.seek import RandomAccess, decord_version, open_random_access
 from vidrestore.video.write import VideoWriter, check_destination
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "StoredPicture",
     "VideoWriter",
     "check_destination",
+    "decord_version",
     "encoder_opens",
     "fingerprint",
     "open_random_access",

@@ -54,9 +54,9 @@ def check_codec(destination: Path, codec: str, preset: str) -> None:
         known = ", ".join(CONTAINERS)
         raise VideoError(f"{destination} has the extension {extension or '(none)'}; choose one of {known}")
     if codec not in CODECS:
-        raise ConfigError(f"unknown codec {codec!r}; choose one of {', '.join(CODECS)}")
+        raise ConfigError(f"encoding.codec is {codec!r}, allowed: {', '.join(CODECS)}")
     if preset not in _PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}; choose one of {', '.join(_PRESETS)}")
+        raise ConfigError(f"encoding.preset is {preset!r}, allowed: {', '.join(_PRESETS)}")
     try:
         name = Codec(codec, "w").canonical_name
     except ValueError as error:

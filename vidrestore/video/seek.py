@@ -189,6 +189,13 @@ class _DecordReader:
         self._reader = None
 
 
+def decord_version() -> str:
+    """The version of decord; raises whatever loading it raises where it does not work here."""
+    import decord
+
+    return str(decord.__version__)
+
+
 def _open_decord(path: Path, index: PacketIndex, seeker: _Seeker) -> tuple[_DecordReader | None, str]:
     """A decord reader that has been proven, or None; and why."""
     if index.open_gop or index.hidden:
@@ -199,7 +206,7 @@ def _open_decord(path: Path, index: PacketIndex, seeker: _Seeker) -> tuple[_Deco
     if any(picture.rotation for picture in pictures):
         return None, "the picture is rotated"
     try:
-        import decord  # noqa: PLC0415  (optional, and slow to import)
+        import decord  # optional, and slow to import
 
         reader = decord.VideoReader(str(path), num_threads=1)
         found = _DecordReader(reader, index.pts, expected[0].time_base)

@@ -46,7 +46,8 @@ def check_destination(source: Path, destination: Path, codec: str = "libx264", p
     if destination.is_dir():
         raise VideoError(f"{destination} is a folder; name a file")
     if not folder.is_dir():
-        raise VideoError(f"the folder {folder} does not exist; create it first")
+        why = "is a file, not a folder" if folder.exists() else "does not exist; create it first"
+        raise VideoError(f"the folder {folder} {why}")
     if destination.exists() and destination.samefile(source):
         raise VideoError(f"{destination} is the input itself; choose another output")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -211,9 +211,7 @@ class CompactNetwork(nn.Module):
         wide = wide + self._read_components(wide, boxes, memories or [None] * len(faces), faces.shape[-1])
         return faces + F.pixel_shuffle(self.head(self.refine(wide)), SHUFFLE)
 
-    def _read_components(
-        self, wide: Tensor, boxes: Tensor, memories: Sequence[Memory | None], size: int
-    ) -> Tensor:
+    def _read_components(self, wide: Tensor, boxes: Tensor, memories: Sequence[Memory | None], size: int) -> Tensor:
         """What the memories add to the map ``wide`` (B, C, h, w); faces that share a memory are read together."""
         groups: dict[int, list[int]] = {}
         for index, memory in enumerate(memories):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name everyone knows
+from torch.nn import functional as F
 
 from vidrestore.restorers.components import FACE_SIZE
 from vidrestore.restorers.dmdnet.boxes import clamp_boxes

@@ -12,11 +12,11 @@ import numpy as np
 from vidrestore.geometry import invert, transform
 from vidrestore.types import FaceCrop, Floats, Frame, Image
 
-_RAMP = 0.06
+_RAMP = 0.045
 """Width of the mask's soft border, in sides of the crop."""
 _COLOUR_BLUR = 0.06
 """Colour and light coarser than this, in sides of the crop, are the source's."""
-_FOREHEAD = 0.35
+_FOREHEAD = 0.45
 """How far above the brows the mask reaches, in distances from the brows to the bottom of the nose."""
 _BROWS = slice(17, 27)
 _NOSE_BASE = 33

@@ -79,9 +79,9 @@ class SampleMaker:
 
 def _mixture(rng: np.random.Generator) -> Degradation:
     draw = rng.random()
-    if draw < 0.4:
+    if draw < 0.3:
         return moderate(rng)
-    return footage(rng) if draw < 0.9 else severe(rng)
+    return footage(rng) if draw < 0.93 else severe(rng)
 
 
 def mirror(portrait: AlignedPortrait) -> AlignedPortrait:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import Finished
@@ -46,16 +47,17 @@ def test_channels_are_rgb(detector: Detector) -> None:
     assert blue is None or (blue.embedding is not None and float(blue.embedding @ right.embedding) < 0.999)
 
 
-@pytest.mark.parametrize("scale", [0.25, 0.5, 1.0, 1.6])
+@pytest.mark.parametrize("scale", [0.4, 0.5, 0.7, 1.0])
 def test_faces_of_several_sizes_are_found(detector: Detector, scale: float) -> None:
-    import cv2
-
-    size = round(512 * scale)
-    picture = np.asarray(cv2.resize(data.astronaut(), (size, size), interpolation=cv2.INTER_AREA))
-    canvas = np.full((900, 900, 3), 90, dtype=np.uint8)
-    canvas[:size, :size] = picture
+    size, corner = round(512 * scale), 100
+    canvas = np.full((640, 640, 3), 90, dtype=np.uint8)
+    canvas[corner : corner + size, corner : corner + size] = cv2.resize(
+        data.astronaut(), (size, size), interpolation=cv2.INTER_AREA
+    )
     (found,) = [face for face in detector.detect(canvas) if face.score > 0.5]
-    assert np.abs(found.keypoints / scale - keypoints_of(ASTRONAUT)).max() < 12
+    error = np.linalg.norm((found.keypoints - corner) / scale - keypoints_of(ASTRONAUT), axis=1).mean()
+    # A tenth of the eye distance is what network and marking differ by; at 0.3 an eye would be missed.
+    assert error < 0.2 * eye_distance(ASTRONAUT)
 
 
 def test_a_group_is_found_and_nobody_twice(detector: Detector) -> None:

@@ -17,6 +17,8 @@ TEMPLATE = np.array(
     [[192.98, 239.95], [318.90, 240.19], [256.63, 314.02], [201.26, 371.41], [313.09, 371.15]], dtype=np.float32
 )
 """Eye centres, nose tip and mouth corners, left of the picture first, in a 512 x 512 crop."""
+_SHARP_SHRINK = 1.5
+"""Bilinear interpolation itself suffices up to here."""
 EMBEDDING_SIZE = 112
 EMBEDDING_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -47,16 +49,22 @@ def alignment_matrix(landmarks: Floats, size: int = TEMPLATE_SIZE) -> Floats:
     return fit_similarity(keypoints_of(landmarks), target.astype(np.float32)).astype(np.float32)
 
 
+def before_shrinking(image: Image, shrink: float) -> Image:
+    """``image``, blurred as it must be before every ``shrink``-th pixel is taken, or fine texture would alias."""
+    if shrink <= _SHARP_SHRINK:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 * shrink), dtype=np.uint8)
+
+
 def cut_aligned(image: Image, matrix: Floats, size: int = TEMPLATE_SIZE) -> Image:
     """The ``size`` x ``size`` crop (size, size, 3) that ``matrix`` (2, 3) makes of ``image``; edges are repeated.
 
-    Enlarges by bicubic interpolation. A crop that shrinks is blurred first, or fine texture would alias into it.
+    Enlarges by bicubic interpolation.
     """
     shrink = 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if shrink > 1.5:
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 * shrink)  # type: ignore[assignment]
     interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
-    crop = cv2.warpAffine(image, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+    source = before_shrinking(image, shrink)
+    crop = cv2.warpAffine(source, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(crop, dtype=np.uint8)
 
 

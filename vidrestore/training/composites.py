@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidrestore.alignment import keypoints_of
+from vidrestore.alignment import before_shrinking, keypoints_of
 from vidrestore.geometry import transform
 from vidrestore.training.degradations import Degradation, degrade
 from vidrestore.training.portraits import LoadedPortrait, read_rgb
@@ -162,9 +162,9 @@ def _cut(image: Image, rng: np.random.Generator, size: int, scale: float) -> tup
     room = np.array([width * scale - size, height * scale - size])
     corner = np.where(room > 0, rng.uniform(0, 1, 2) * room, room / 2)
     matrix = np.array([[scale, 0, -corner[0]], [0, scale, -corner[1]]], dtype=np.float32)
-    if scale < 0.67:
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)  # type: ignore[assignment]
-    cut = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    cut = cv2.warpAffine(
+        before_shrinking(image, 1 / scale), matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
     return np.asarray(cut, dtype=np.uint8), matrix
 
 
@@ -202,9 +202,7 @@ def _paste_portrait(
     height, breadth = portrait.image.shape[:2]
     shape = rng.random()
     mask = _ellipse(height, breadth) if shape < 0.5 else np.ones((height, breadth, 1), dtype=np.float32)
-    source = portrait.image
-    if scale < 0.67:
-        source = cv2.GaussianBlur(source, (0, 0), 0.4 / scale)  # type: ignore[assignment]
+    source = before_shrinking(portrait.image, 1 / scale)
     alpha = cv2.warpAffine(mask[:, :, 0], matrix, (size, size), flags=cv2.INTER_LINEAR)[:, :, None]
     patch = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     image[:] = (image + alpha * (patch.astype(np.float32) - image)).astype(np.uint8)

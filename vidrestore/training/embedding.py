@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidrestore.alignment import EMBEDDING_TEMPLATE, keypoints_of
+from vidrestore.alignment import EMBEDDING_TEMPLATE, cut_aligned, keypoints_of
 from vidrestore.geometry import fit_similarity
 from vidrestore.threads import prefetch
 from vidrestore.training.degradations import degrade
@@ -29,11 +29,7 @@ def align_for_embedding(portrait: LoadedPortrait, spread: float, rng: np.random.
     """The 112 x 112 crop insightface would make, with keypoints off by ``spread`` pixels in it."""
     target = EMBEDDING_TEMPLATE + spread * rng.standard_normal(EMBEDDING_TEMPLATE.shape)
     matrix = fit_similarity(keypoints_of(portrait.landmarks), target.astype(np.float32))
-    shrink = 1 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    image = portrait.image
-    if shrink > 1.5:
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 * shrink)  # type: ignore[assignment]
-    return np.asarray(cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    return cut_aligned(portrait.image, matrix.astype(np.float32), SIDE)
 
 
 class PairMaker:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vidrestore.alignment import before_shrinking
 from vidrestore.geometry import transform
 from vidrestore.threads import prefetch
 from vidrestore.training.composites import load_backgrounds
@@ -88,9 +89,8 @@ class CloseUpMaker:
 
 
 def _warp(source: Image, matrix: Floats, shrink: float) -> Image:
-    if shrink > 1.5:
-        source = cv2.GaussianBlur(source, (0, 0), 0.4 * shrink)  # type: ignore[assignment]
-    warped = cv2.warpAffine(source, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    soft = before_shrinking(source, shrink)
+    warped = cv2.warpAffine(soft, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(warped, dtype=np.uint8)
 
 

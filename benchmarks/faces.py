@@ -23,6 +23,7 @@ import numpy as np
 from vidrestore.config import FacesSettings
 from vidrestore.detectors import build_detector
 from vidrestore.geometry import eye_distance, overlap
+from vidrestore.tracking import TrackingSettings
 from vidrestore.training.composites import load_backgrounds, load_groups
 from vidrestore.training.degradations import degrade, moderate
 from vidrestore.training.embedding import area_under_curve
@@ -30,7 +31,7 @@ from vidrestore.training.portraits import list_portraits, load_portraits
 from vidrestore.types import Detector
 
 SEED = 2026
-MIN_SCORE = 0.5
+MIN_SCORE = TrackingSettings().high_score
 WIDTHS = ((12, 20), (20, 40), (40, 80), (80, 10_000))
 
 

@@ -41,7 +41,7 @@ _EYES_FULL_PIXELS: Final = 64.0
 class TrackingSettings:
     """When a detection continues a track, and which tracks are kept. Times are seconds, whatever the frame rate."""
 
-    high_score: float = 0.5
+    high_score: float = 0.42
     """Detections of at least this score are assigned first and may begin a track."""
     low_score: float = 0.2
     """Detections of at least this score may continue a track that no better one continues."""
@@ -62,7 +62,7 @@ class TrackingSettings:
     """How much appearance counts against place (weight 1) where several faces could continue a track."""
     min_track_seconds: float = 0.2
     """Shorter tracks are dropped, unless they fill their shot."""
-    min_mean_score: float = 0.4
+    min_mean_score: float = 0.42
     """Tracks whose detections are less sure on average are dropped."""
     min_detected_share: float = 0.2
     """Tracks with a detection in fewer of their frames, 0..1, are dropped."""

@@ -295,8 +295,8 @@ def test_an_analysis_that_is_damaged(command: Run, clip: Path, kept: Analysis, t
         (["resore", "in.mp4"], "no command 'resore'; there are: restore, analyze"),
         (["models", "fetch"], "models fetch needs the name of a model"),
         (["models", "path", "nonsense"], "no model is called 'nonsense'"),
-        (["preview", "in.mp4", "-o", "out.mp4", "--start", "-1"], "is no range"),
-        (["preview", "in.mp4", "-o", "out.mp4", "--duration", "0"], "is no range"),
+        (["preview", "in.mp4", "-o", "out.mp4", "--start", "-1"], "are no range"),
+        (["preview", "in.mp4", "-o", "out.mp4", "--duration", "0"], "are no range"),
     ],
 )
 def test_wrong_usage_is_told_in_a_line(command: Run, arguments: list[str], told: str) -> None:
@@ -320,3 +320,47 @@ def test_help_and_version_are_no_errors(command: Run) -> None:
     assert command("--help").code == cli.DONE
     assert command("--version").out.startswith("vidrestore ")
     assert command("restore", "--help").code == cli.DONE
+
+
+@pytest.mark.parametrize(("start", "duration"), [("nan", "1"), ("0", "inf"), ("-1", "1"), ("0", "0")])
+def test_a_range_that_is_none_is_refused(command: Run, clip: Path, tmp_path: Path, start: str, duration: str) -> None:
+    output = tmp_path / "out.mp4"
+    done = command("preview", clip, "-o", output, "--start", start, "--duration", duration)
+    refused(done, cli.USAGE, "are no range", output)
+
+
+def test_a_folder_called_compact_does_not_hide_the_embedded_models(
+    command: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compact").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = command("restore", clip, "-o", tmp_path / "out.mkv", "--work", tmp_path / "work", "--quiet")
+    assert done.code == 0, done.err
+    assert (tmp_path / "out.mkv").exists()
+
+
+def test_doctor_reports_missing_models_and_goes_on(
+    command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDRESTORE_MODELS", str(tmp_path))
+    done = command("doctor", "--json")
+    assert done.code == cli.UNEXPECTED
+    checks = {check["name"]: check for check in json.loads(done.out)["checks"]}
+    assert not checks["models"]["ok"] and checks["torch works on"]["ok"]
+
+
+def test_doctor_is_content_with_a_whole_installation(command: Run) -> None:
+    done = command("doctor")
+    assert done.code == cli.DONE, done.out
+    assert "everything needed works" in done.out and "licence: Apache-2.0" in done.out
+
+
+def test_a_model_without_a_checksum_is_not_called_right(
+    command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDRESTORE_CACHE", str(tmp_path))
+    folder = tmp_path / "restorer" / "dmdnet"
+    folder.mkdir(parents=True)
+    (folder / "DMDNet.pth").write_text("x")
+    done = command("models", "verify", "dmdnet")
+    assert "no checksum to compare" in done.out and "checksums are right" not in done.out

@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from vidrestore.config import FadingSettings
+from vidrestore.errors import ComponentError
 from vidrestore.restoration import FAILED, NO_REFERENCES, Mode, Tally, encode_people, restore_frames
-from vidrestore.timeline import DISABLED, TOO_SMALL, TURNED_AWAY, build_timeline
-from vidrestore.types import Analysis, Face, FaceCrop, Frame, Identity, Image, Reference, Shot, Span, Timeline
+from vidrestore.timeline import DISABLED, HIDDEN, TOO_SMALL, TURNED_AWAY, build_timeline
+from vidrestore.types import Analysis, Face, FaceCrop, Frame, Identity, Image, Reference, Shot, Span, Timeline, Track
 from vidrestore.video import read_frames
 
 PICTURE = np.zeros((96, 96, 3), np.uint8)
@@ -306,3 +307,36 @@ def test_frames_that_the_timeline_does_not_know_have_no_faces() -> None:
     timeline = build_timeline(analysis_of(LEFT, Shot(0, 24 * STEP)), FADING)
     assert timeline.at(25 * STEP) == ()
     assert timeline.at(1) == ()
+
+
+def with_gap(analysis: Analysis) -> Track:
+    """The track of ``analysis``, not seen in frames 3, 4 and 5."""
+    (track,) = analysis.tracks
+    scores = np.ones(len(track.pts), np.float32)
+    scores[3:6] = 0
+    return replace(track, scores=scores)
+
+
+def test_a_face_behind_another_one_is_not_restored_on_top_of_it() -> None:
+    """A track's gap is bridged by interpolated landmarks, which may lie on the face that hides it."""
+    analysis = analysis_of(LEFT, Shot(0, 24 * STEP))
+    (front,) = analysis.tracks
+    behind = replace(with_gap(analysis), id=1)
+    timeline = build_timeline(replace(analysis, tracks=(front, behind)), FADING)
+    reasons = [[face.kept_because for face in timeline.at(index * STEP)] for index in range(25)]
+    assert [reason for reason, _ in reasons] == [None] * 25
+    assert [reason for _, reason in reasons] == [None] * 3 + [HIDDEN] * 3 + [None] * 19
+
+
+def test_a_gap_with_nobody_in_front_does_not_drop_the_face() -> None:
+    analysis = analysis_of(LEFT, Shot(0, 24 * STEP))
+    assert (weights(replace(analysis, tracks=(with_gap(analysis),))) > 0).all()
+
+
+def test_a_restorer_that_breaks_its_contract_is_named(clip: Path) -> None:
+    class Short(Sharpener):
+        def restore(self, crops: Sequence[FaceCrop], memories: Sequence[object]) -> list[Image | None]:
+            return list(super().restore(crops, memories))[1:]
+
+    with pytest.raises(ComponentError, match="gave 0 pictures for 1 crops"):
+        list(restore_frames(read_frames(clip), timeline_of(clip, [1] + [0] * 23), Short(), {}, "auto", 1, 1.0, Tally()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from media import packets
 from vidrestore import analyze_video, preview_video, restore_video, store
 from vidrestore.config import EncodingSettings, Settings
 from vidrestore.evaluation import face_gain
+from vidrestore.identities import IdentitySettings
 from vidrestore.types import Analysis
 from vidrestore.video import read_frames
 
@@ -34,8 +36,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def analysis(demo: Path) -> Analysis:
-    return store.load(demo / "analysis")
+def work(demo: Path) -> Path:
+    """Where the demo kept its analysis."""
+    (folder,) = demo.glob("analysis-*")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def analysis(work: Path) -> Analysis:
+    return store.load(work)
 
 
 def test_demo_says_where_its_results_are_and_what_was_gained(demo: Path) -> None:
@@ -90,9 +99,9 @@ def test_landmarks_follow_the_face(analysis: Analysis) -> None:
     assert max(still) < 0.02
 
 
-def test_pixels_far_from_the_face_are_untouched(demo: Path, analysis: Analysis, tmp_path: Path) -> None:
+def test_pixels_far_from_the_face_are_untouched(work: Path, analysis: Analysis, tmp_path: Path) -> None:
     settings = Settings(encoding=EncodingSettings(codec="ffv1"))
-    restore_video(OLD, tmp_path / "lossless.mkv", settings=settings, work=demo / "analysis")
+    restore_video(OLD, tmp_path / "lossless.mkv", settings=settings, work=work)
     boxes = {pts: box for t in analysis.tracks for pts, box in zip(t.pts.tolist(), t.boxes, strict=True)}
     changed = 0
     for before, after in zip(read_frames(OLD), read_frames(tmp_path / "lossless.mkv"), strict=True):
@@ -107,11 +116,9 @@ def test_pixels_far_from_the_face_are_untouched(demo: Path, analysis: Analysis, 
 
 
 def test_references_do_not_hurt(
-    demo: Path, analysis: Analysis, tmp_path: Path, command: Callable[..., Finished]
+    demo: Path, work: Path, analysis: Analysis, tmp_path: Path, command: Callable[..., Finished]
 ) -> None:
-    done = command(
-        "restore", OLD, "-o", tmp_path / "generic.mp4", "--mode", "generic", "--work", demo / "analysis", "--json"
-    )
+    done = command("restore", OLD, "-o", tmp_path / "generic.mp4", "--mode", "generic", "--work", work, "--json")
     assert done.code == 0, done.err
     result = json.loads(done.out)
     assert result["faces_restored"] == 90 and result["mode"] == "generic"
@@ -121,20 +128,22 @@ def test_references_do_not_hurt(
     assert specific.psnr_after > generic.psnr_after - 0.05
 
 
-def test_a_kept_analysis_is_used_again_and_a_changed_setting_makes_a_new_one(demo: Path, tmp_path: Path) -> None:
+def test_a_kept_analysis_is_used_again_and_a_changed_setting_makes_a_new_one(
+    analysis: Analysis, tmp_path: Path
+) -> None:
     work = tmp_path / "work"
-    store.save(store.load(demo / "analysis"), work)
+    store.save(analysis, work)
     stages: list[str] = []
     analyze_video(OLD, work=work, on_progress=lambda progress: stages.append(progress.stage))
     assert stages == []
-    settings = Settings().__class__(identities=Settings().identities.__class__(similarity_threshold=0.9))
+    settings = Settings(identities=IdentitySettings(similarity_threshold=0.9))
     analyze_video(OLD, work=work, settings=settings, on_progress=lambda progress: stages.append(progress.stage))
     assert set(stages) == {"analyze"}
 
 
-def test_preview_restores_only_its_range_side_by_side(demo: Path, tmp_path: Path) -> None:
+def test_preview_restores_only_its_range_side_by_side(work: Path, tmp_path: Path) -> None:
     output = tmp_path / "preview.mp4"
-    result = preview_video(OLD, output, start=1.0, duration=0.4, work=demo / "analysis")
+    result = preview_video(OLD, output, start=1.0, duration=0.4, work=work)
     assert result.frames == 10 and result.faces_restored == 10
     frames = list(read_frames(output))
     assert len(frames) == 10 and frames[0].pts == 0
@@ -153,10 +162,10 @@ def test_preview_without_analysis_says_so(tmp_path: Path) -> None:
 
 
 def test_the_analysis_of_another_video_is_refused(
-    demo: Path, clip: Path, tmp_path: Path, command: Callable[..., Finished]
+    work: Path, clip: Path, tmp_path: Path, command: Callable[..., Finished]
 ) -> None:
     output = tmp_path / "out.mp4"
-    done = command("restore", clip, "-o", output, "--work", demo / "analysis")
+    done = command("restore", clip, "-o", output, "--work", work)
     assert done.code == 3
     assert "another video" in done.err and "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
@@ -170,12 +179,9 @@ def test_a_video_without_faces_passes_unchanged(clip: Path, tmp_path: Path) -> N
         np.testing.assert_array_equal(before.image, after.image)
 
 
-def test_disabled_people_stay_as_they_are(demo: Path, tmp_path: Path) -> None:
-    import dataclasses
-
-    kept = store.load(demo / "analysis")
-    people = tuple(dataclasses.replace(identity, enabled=False) for identity in kept.identities)
-    store.save(dataclasses.replace(kept, identities=people), tmp_path / "work")
+def test_disabled_people_stay_as_they_are(analysis: Analysis, tmp_path: Path) -> None:
+    people = tuple(dataclasses.replace(identity, enabled=False) for identity in analysis.identities)
+    store.save(dataclasses.replace(analysis, identities=people), tmp_path / "work")
     settings = Settings(encoding=EncodingSettings(codec="ffv1"))
     result = restore_video(OLD, tmp_path / "out.mkv", settings=settings, work=tmp_path / "work")
     assert result.faces_kept == {"person disabled": 90}

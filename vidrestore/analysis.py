@@ -10,6 +10,7 @@ import numpy as np
 
 from vidrestore.alignment import crop_face
 from vidrestore.config import Settings
+from vidrestore.errors import ComponentError
 from vidrestore.geometry import eye_distance, head_pose, overlap
 from vidrestore.identities import cluster
 from vidrestore.references import ReferencePool
@@ -66,7 +67,7 @@ class Analyzer:
         """Look at the next frame."""
         image, pts, seconds = frame.image, frame.pts, frame.seconds
         if self._cuts.is_cut(image) or not self._shots:
-            self._tracker.cut()
+            self._end_shot()
             self._recent.clear()
             self._shots.append(Shot(pts, pts))
         self._shots[-1] = replace(self._shots[-1], last=pts)
@@ -91,7 +92,7 @@ class Analyzer:
     def _offer(self, track_id: int, detection: Detection, frame: Frame) -> None:
         """Offer the face as a reference of its track."""
         if detection.landmarks is None:
-            return
+            raise ComponentError(f"the detector {self._detector.name} gave a face without landmarks")
         eyes, pose = eye_distance(detection.landmarks), head_pose(detection.landmarks)
         if not self._pool.would_accept(track_id, frame.seconds, eyes, pose):
             return
@@ -120,6 +121,7 @@ class Analyzer:
 
     def finish(self) -> tuple[tuple[Shot, ...], list[Track], dict[tuple[int, ...], Identity]]:
         """Shots, smoothed tracks, and the identity of each group of tracks."""
+        self._end_shot()
         tracks = [self._with_earlier(track) for track in self._tracker.finish()]
         people = {}
         known = {track.id: track for track in tracks}
@@ -134,6 +136,13 @@ class Analyzer:
                 references=self._pool.select(group),
             )
         return tuple(self._shots), tracks, people
+
+    def _end_shot(self) -> None:
+        """End all tracks, and let go of what was collected for those that turned out to be none."""
+        for track_id in self._tracker.cut():
+            self._pool.forget(track_id)
+            self._earlier.pop(track_id, None)
+        self._known.clear()
 
     def _with_earlier(self, track: Track) -> Track:
         rows = self._earlier.get(track.id)
@@ -167,9 +176,10 @@ def analyze_frames(
     ``warnings`` is asked for what went wrong in decoding once all frames were read.
     """
     analyzer = Analyzer(detector, smoother, settings)
+    total = video.frame_count if span.whole else None
     for frame in frames:
         analyzer.add(frame)
-        on_progress(Progress("analyze", analyzer.frames, video.frame_count, analyzer.faces))
+        on_progress(Progress("analyze", analyzer.frames, total, analyzer.faces))
     shots, tracks, people = analyzer.finish()
     return Analysis(
         video=video,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -19,7 +21,7 @@ from vidrestore.analysis import analyze_frames
 from vidrestore.config import Settings
 from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
-from vidrestore.errors import AnalysisError
+from vidrestore.errors import AnalysisError, ConfigError
 from vidrestore.restoration import FAILED, Tally, encode_people, restore_frames
 from vidrestore.restorers import build_restorer
 from vidrestore.smoothing import RtsSmoother
@@ -162,6 +164,8 @@ def preview_video(
     """
     source, output, settings = Path(source), Path(output), settings or Settings()
     begun = time.monotonic()
+    if not (math.isfinite(start) and math.isfinite(duration) and start >= 0 and duration > 0):
+        raise ConfigError(f"start {start:g} and duration {duration:g} are no range: start at 0 or later, and last")
     info = probe(source)
     check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
     span = Span(start, start + duration)
@@ -180,7 +184,8 @@ def preview_video(
     size = (2 * info.width, info.height)
     writer = _writer(source, output, settings, restorer, analysis, span, size)
     with writer:
-        _write_all(_side_by_side(frames, before, info.color), writer, None, tally, on_progress)
+        total = None if analysis.span.whole else analysis.frame_count
+        _write_all(_side_by_side(frames, before, info.color), writer, total, tally, on_progress)
     warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *writer.warnings])]
     return _result(output, analysis, restorer, settings, tally, warnings, begun)
 
@@ -232,13 +237,15 @@ def _analyze_and_keep(
 
 
 def _digest(settings: Settings) -> str:
-    """Digest of the settings and of the model files that decide an analysis."""
-    content = settings.analysis_digest()
-    pack = Path(settings.faces.pack)
-    if pack.is_dir():
+    """Digest of what decides an analysis: this version, the settings, the model files or the user's own module."""
+    content = f"{__version__} {settings.analysis_digest()}"
+    name, pack = settings.faces.pack, Path(settings.faces.pack)
+    if weights.is_known(name, "faces"):
+        content += "".join(str(file.sha256) for file in weights.find_model(name, "faces").files)
+    elif pack.is_dir():
         content += "".join(weights.sha256(file) for file in sorted(pack.glob("*.onnx")))
-    elif ":" not in settings.faces.pack:
-        content += "".join(str(file.sha256) for file in weights.find_model(settings.faces.pack, "faces").files)
+    elif (module := importlib.util.find_spec(name.partition(":")[0])) is not None and module.origin is not None:
+        content += weights.sha256(Path(module.origin))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -246,11 +253,13 @@ def _analyze(source: Path, settings: Settings, span: Span, on_progress: Listener
     video = probe(source)
     detector = build_detector(settings.faces, choose_device(settings.restoration.device))
     report = DecodeReport()
-    frames = prefetch(read_frames(source, span, report=report), _AHEAD)
     smoother = RtsSmoother(settings.smoothing)
-    analysis = analyze_frames(
-        frames, video, fingerprint(source), span, detector, smoother, settings, report.warnings, on_progress
-    )
+    source_digest = fingerprint(source)
+    # Closed at once, also after an error or Ctrl-C: decoding runs in a thread of its own.
+    with closing(prefetch(read_frames(source, span, report=report), _AHEAD)) as frames:
+        analysis = analyze_frames(
+            frames, video, source_digest, span, detector, smoother, settings, report.warnings, on_progress
+        )
     return dataclasses.replace(analysis, settings_digest=_digest(settings))
 
 

@@ -87,10 +87,6 @@ class Preview(Common):
     def run(self) -> int:
         from vidrestore.api import preview_video
 
-        if self.start < 0 or self.duration <= 0:
-            raise ConfigError(
-                f"--start {self.start:g} --duration {self.duration:g} is no range: start at 0 or later, and last"
-            )
         with self.output_style.reporter() as reporter:
             result = preview_video(
                 self.source,
@@ -175,7 +171,7 @@ class Models:
 
         models = weights.list_models()
         if self.name is not None:
-            known = ", ".join(model.name for model in models)
+            known = ", ".join(sorted({model.name for model in models}))
             models = tuple(model for model in models if model.name == self.name)
             if not models:
                 raise ConfigError(f"no model is called {self.name!r}; there are: {known}")
@@ -192,6 +188,7 @@ class Models:
                 "present": weights.is_present(model),
                 "path": str(weights.model_folder(model)),
                 "description": model.description,
+                "checkable": bool(model.files) and all(file.sha256 for file in model.files),
                 **({"problems": problems.get(f"{model.kind}/{model.name}", [])} if self.action == "verify" else {}),
             }
             for model in models
@@ -208,7 +205,10 @@ class Models:
             return str(row["path"])
         state = "present" if row["present"] else "not fetched"
         if self.action == "verify":
-            state = "; ".join(row["problems"]) or ("checksums are right" if row["present"] else "not fetched")
+            checked = (
+                "checksums are right" if row["checkable"] else "present; its publisher gives no checksum to compare"
+            )
+            state = "; ".join(row["problems"]) or (checked if row["present"] else "not fetched")
         return f"{row['kind']:9} {row['name']:12} {state}; {row['description']}; licence: {row['licence']}"
 
     def _fetch(self, models: Sequence[Any]) -> int:
@@ -216,20 +216,18 @@ class Models:
 
         if self.name is None:
             raise ConfigError("models fetch needs the name of a model; see 'vidrestore models list'")
+        rows = []
         for model in models:
             print(f"{model.name}: {model.description}\nlicence: {model.licence}", file=sys.stderr)
             folder = weights.fetch(model)
-            files = {
-                str(path.relative_to(folder)): weights.sha256(path)
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            }
-            if self.output_style.json:
-                print(json.dumps({"name": model.name, "path": str(folder), "licence": model.licence, "sha256": files}))
-            else:
-                print(folder)
-                for name, digest in files.items():
-                    print(f"  {name}  sha256 {digest}")
+            paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+            digests = {str(path.relative_to(folder)): weights.sha256(path) for path in paths}
+            rows.append({"name": model.name, "path": str(folder), "licence": model.licence, "sha256": digests})
+        if self.output_style.json:
+            print(json.dumps({"models": rows}))
+        else:
+            for row in rows:
+                print(row["path"], *(f"  {name}  sha256 {digest}" for name, digest in row["sha256"].items()), sep="\n")
         return DONE
 
 

@@ -132,7 +132,7 @@ class Settings:
 
     def analysis_digest(self) -> str:
         """Digest of the settings that decide an analysis; the others may change without a new one."""
-        parts = (self.faces, self.shots, self.tracking, self.smoothing, self.identities, self.references, self.fading)
+        parts = (self.faces, self.shots, self.tracking, self.smoothing, self.identities, self.references)
         content = json.dumps([dataclasses.asdict(part) for part in parts], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -15,7 +15,7 @@ from vidrestore.evaluation import face_gain
 from vidrestore.geometry import box_of
 from vidrestore.places import shipped_folder
 from vidrestore.types import Analysis, Floats, Image, Progress
-from vidrestore.video import read_frames
+from vidrestore.video import fingerprint, read_frames
 
 _FACE_HEIGHT = 480
 """Pixels of the enlarged faces in the picture."""
@@ -33,7 +33,9 @@ def run_demo(folder: Path, on_progress: Callable[[Progress], None]) -> dict[str,
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VideoError(f"the folder {folder} cannot be made ({error}); choose another with -o") from error
-    output, picture, work = folder / "restored.mp4", folder / "before_after.png", folder / "analysis"
+    output, picture = folder / "restored.mp4", folder / "before_after.png"
+    # Another sample gets another folder, so an older one's analysis is in nobody's way.
+    work = folder / f"analysis-{fingerprint(source)[:8]}"
     result = restore_video(source, output, work=work, on_progress=on_progress)
     analysis = analyze_video(source, work=work)
     gain = face_gain(truth, source, output, analysis)["all"]

@@ -11,6 +11,7 @@ from functools import partial
 from vidrestore import weights
 from vidrestore.config import FacesSettings, RestorationSettings
 from vidrestore.devices import choose_device
+from vidrestore.errors import VidrestoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,17 @@ def examine() -> list[Check]:
     checks = [_run("python", True, platform.python_version)]
     for package in ("torch", "onnxruntime", "av", "insightface", "opencv-python", "filterpy", "numpy", "scipy"):
         checks.append(_run(package, True, partial(importlib.metadata.version, package)))
-    checks.append(_run("decord (previews only)", False, _decord))
+    checks.append(_run("decord (optional, for single frames by timestamp)", False, _decord))
     checks.append(_run("torch works on", True, _torch_device))
     checks.append(_run("onnxruntime offers", True, _onnx_providers))
     checks.append(_run("encoders", True, _encoders))
-    for model in weights.list_models():
-        name = f"{model.kind} {model.name}"
-        checks.append(_run(name, model.embedded, partial(_model, model)))
+    try:
+        models = weights.list_models()
+    except VidrestoreError as error:
+        models = ()
+        checks.append(Check("models", False, True, str(error)))
+    for model in models:
+        checks.append(_run(f"{model.kind} {model.name}", model.embedded, partial(_model, model)))
     checks.append(_run("faces found on", True, _faces_device))
     checks.append(_run("faces restored on", True, _restorer_device))
     return checks

@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from vidrestore.config import FadingSettings
-from vidrestore.geometry import eye_distance, head_pose
-from vidrestore.types import Analysis, Face, Identity, Shot, Timeline, Track
+from vidrestore.geometry import eye_distance, head_pose, overlap
+from vidrestore.types import Analysis, Face, Floats, Identity, Shot, Timeline, Track
 
 Weights = npt.NDArray[np.float64]
 TOO_SMALL = "too small"
 TURNED_AWAY = "turned away"
 DISABLED = "person disabled"
+HIDDEN = "hidden behind another face"
+_HIDDEN_OVERLAP = 0.3
+"""Overlap with a face that was seen above which a face that was not seen is taken to be behind it."""
 
 
 def build_timeline(analysis: Analysis, settings: FadingSettings) -> Timeline:
     """The faces of each frame of ``analysis``, weighted by size, pose and distance from the ends of their tracks."""
     owners = {track_id: identity for identity in analysis.identities for track_id in identity.track_ids}
+    seen: dict[int, list[tuple[int, Floats]]] = {}
+    for track in analysis.tracks:
+        for index in np.flatnonzero(track.scores > 0).tolist():
+            seen.setdefault(int(track.pts[index]), []).append((track.id, track.boxes[index]))
     faces: dict[int, list[Face]] = {}
     for track in analysis.tracks:
-        for pts, face in _faces_of(track, owners, analysis.shots, analysis.video.time_base, settings):
+        for pts, face in _faces_of(track, owners, seen, analysis, settings):
             faces.setdefault(pts, []).append(face)
     return Timeline({pts: tuple(present) for pts, present in faces.items()})
+
+
+def _is_hidden(track: Track, index: int, seen: Mapping[int, Sequence[tuple[int, Floats]]]) -> bool:
+    """Whether a face that was not detected stands where another one was: its landmarks would lie on that one."""
+    if track.scores[index] > 0:
+        return False
+    others = [box for track_id, box in seen.get(int(track.pts[index]), ()) if track_id != track.id]
+    return bool(others) and float(overlap(track.boxes[index][None], np.stack(others)).max()) > _HIDDEN_OVERLAP
 
 
 def _faces_of(
     track: Track,
     owners: Mapping[int, Identity],
-    shots: Sequence[Shot],
-    time_base: Fraction,
+    seen: Mapping[int, Sequence[tuple[int, Floats]]],
+    analysis: Analysis,
     settings: FadingSettings,
 ) -> list[tuple[int, Face]]:
     identity = owners.get(track.id)
@@ -40,15 +54,17 @@ def _faces_of(
         [_ramp(eye_distance(p), settings.min_eye_pixels, settings.full_eye_pixels) for p in track.landmarks]
     )
     pose = np.array([_facing(p, settings) for p in track.landmarks])
-    seconds = np.asarray(track.pts * float(time_base), dtype=np.float64)
+    seconds = np.asarray(track.pts * float(analysis.video.time_base), dtype=np.float64)
     size, pose = _steadied(size, seconds, settings.fade_seconds), _steadied(pose, seconds, settings.fade_seconds)
-    weight = size * pose * _ends(track, shots, seconds, settings.fade_seconds)
+    weight = size * pose * _ends(track, analysis.shots, seconds, settings.fade_seconds)
     strength = 1.0 if identity is None else identity.strength * identity.enabled
     rows = []
     for index, pts in enumerate(track.pts.tolist()):
         kept_because = None
         if strength == 0:
             kept_because = DISABLED
+        elif _is_hidden(track, index, seen):
+            kept_because = HIDDEN
         elif size[index] == 0:
             kept_because = TOO_SMALL
         elif pose[index] == 0:
@@ -95,7 +111,7 @@ def _ends(track: Track, shots: Sequence[Shot], seconds: Weights, fade_seconds: f
     weight = np.ones(len(seconds))
     if fade_seconds == 0:
         return weight
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else fade_seconds
     if all(track.pts[0] != shot.first for shot in shots):
         weight = np.minimum(weight, (seconds - seconds[0] + step) / (fade_seconds + step))
     if all(track.pts[-1] != shot.last for shot in shots):

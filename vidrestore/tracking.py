@@ -286,14 +286,20 @@ class Tracker:
         follower.see(detection)
         return True
 
-    def cut(self) -> None:
-        """End all tracks: the next frame is of another shot."""
+    def cut(self) -> tuple[int, ...]:
+        """End all tracks: the next frame is of another shot.
+
+        Returns the ids of the shot's tracks that are not worth keeping.
+        """
         self._end(list(self._active))
         length = 0.0 if self._shot_start is None else self._latest - self._shot_start
         shortest = min(self._settings.min_track_seconds, length)
-        self._tracks.extend(_column(f) for f in self._ended_in_shot if self._is_worth(f, shortest))
+        kept = [follower for follower in self._ended_in_shot if self._is_worth(follower, shortest)]
+        dropped = {follower.id for follower in self._ended_in_shot} - {follower.id for follower in kept}
+        self._tracks.extend(_column(follower) for follower in kept)
         self._ended_in_shot.clear()
         self._shot_start = None
+        return tuple(sorted(dropped))
 
     def finish(self) -> list[Track]:
         """All tracks worth keeping, by id. Ends the active ones, so the tracker is empty afterwards.

@@ -180,6 +180,7 @@ class Detection(_ShapeRepr):
             _freeze(self, "landmarks", np.float32, (LANDMARK_COUNT, 2))
         if self.embedding is not None:
             _freeze(self, "embedding", np.float32, (None,))
+        object.__setattr__(self, "score", float(self.score))
         if not 0 <= self.score <= 1:
             raise ValueError(f"Detection.score is {self.score}, expected 0..1")
 

@@ -76,18 +76,27 @@ def list_models() -> tuple[Model, ...]:
         raise WeightsError(f"{path} is damaged ({error}): install vidrestore again") from error
 
 
+def is_known(name: str, kind: str) -> bool:
+    """Whether the manifest has a model of that name and kind."""
+    return any(model.name == name and model.kind == kind for model in list_models())
+
+
 def find_model(name: str, kind: str) -> Model:
     """The model called ``name``.
 
     Raises:
         WeightsError: there is none of that name and kind.
     """
-    known = [model for model in list_models() if model.kind == kind]
-    for model in known:
-        if model.name == name:
+    for model in list_models():
+        if model.name == name and model.kind == kind:
             return model
-    names = ", ".join(model.name for model in known)
-    raise WeightsError(f"no {kind} model is called {name!r}; there are: {names} (or give a path)")
+    raise unknown(name, kind)
+
+
+def unknown(name: str, kind: str) -> WeightsError:
+    """The error for a name that is in no manifest."""
+    names = ", ".join(model.name for model in list_models() if model.kind == kind)
+    return WeightsError(f"no {kind} model is called {name!r}; there are: {names} (or give a path)")
 
 
 def model_folder(model: Model) -> Path:
@@ -155,7 +164,7 @@ def fetch(model: Model) -> Path:
         WeightsError: it cannot be reached, or what came is not what was asked for.
     """
     folder = model_folder(model)
-    if model.embedded or is_present(model):
+    if model.embedded or (is_present(model) and not verify(model)):
         return checked_folder(model)
     if model.kind == "faces":
         _fetch_with_insightface(model)
@@ -184,9 +193,13 @@ def _download(url: str, destination: Path) -> None:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer, part.open("wb") as file:
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
+            promised = answer.headers.get("Content-Length")
+            if promised is not None and file.tell() != int(promised):
+                raise OSError(f"{file.tell()} of {promised} bytes came")
         part.replace(destination)
     except (urllib.error.URLError, OSError) as error:
-        part.unlink(missing_ok=True)
         raise WeightsError(
             f"{url} could not be fetched ({error}): check the network, or put the file at {destination}"
         ) from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ def build_detector(settings: FacesSettings, device: str) -> Detector:
         WeightsError: the pack is unknown, missing or damaged.
         ComponentError: a ``module:Class`` cannot be loaded or is no detector.
     """
+    known = weights.is_known(settings.pack, "faces")
     if ":" in settings.pack and not Path(settings.pack).exists():
         detector = load_component(settings.pack)()
         lacking = [part for part in ("name", "licence", "device", "detect", "look") if not hasattr(detector, part)]
@@ -25,7 +26,7 @@ def build_detector(settings: FacesSettings, device: str) -> Detector:
         return detector  # type: ignore[no-any-return]
     from vidrestore.detectors.insightface import InsightFaceDetector
 
-    if Path(settings.pack).is_dir():
+    if not known and Path(settings.pack).is_dir():
         return InsightFaceDetector(Path(settings.pack), Path(settings.pack).name, "your own files", settings, device)
     model = weights.find_model(settings.pack, "faces")
     return InsightFaceDetector(weights.checked_folder(model), model.name, model.licence, settings, device)

@@ -24,6 +24,10 @@ def build_restorer(settings: RestorationSettings, device: str) -> Restorer:
     """
     name = settings.weights
     path = Path(name)
+    if weights.is_known(name, "restorer"):
+        model = weights.find_model(name, "restorer")
+        folder = weights.checked_folder(model)
+        return _from_file(folder / model.files[0].path, model.name, model.licence, device)
     if path.suffix in (".safetensors", ".pth", ".pt") or path.exists():
         if not path.is_file():
             raise WeightsError(f"no weight file {path}: give the path of a .safetensors or .pth file")
@@ -34,9 +38,7 @@ def build_restorer(settings: RestorationSettings, device: str) -> Restorer:
         if lacking:
             raise ComponentError(f"{name} lacks {', '.join(lacking)}, so it is no restorer")
         return restorer  # type: ignore[no-any-return]
-    model = weights.find_model(name, "restorer")
-    folder = weights.checked_folder(model)
-    return _from_file(folder / model.files[0].path, model.name, model.licence, device)
+    raise weights.unknown(name, "restorer")
 
 
 def _from_file(path: Path, name: str, licence: str, device: str) -> Restorer:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,23 +67,26 @@ def list_portraits(folder: Path, split: str) -> list[Portrait]:
     index = folder / "annotations.json"
     if not index.is_file():
         raise ConfigError(f"no annotations.json in {folder}: name a folder of annotated portraits")
-    rows = json.loads(index.read_text(encoding="utf-8"))
-    found = [
-        Portrait(
-            folder / row["file"],
-            row["person"],
-            np.array(row["landmarks68"], dtype=np.float32),
-            np.array(row["face_box"], dtype=np.float32),
-            bool(row["hq"]),
-            bool(row["synthetic"]),
-            bool(row["grey"]),
-        )
-        for row in rows
-        if row["split"] == split
-    ]
+    try:
+        rows = json.loads(index.read_text(encoding="utf-8"))
+        found = [_portrait(folder, row) for row in rows if row["split"] == split]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{index} is not as expected ({type(error).__name__}: {error})") from error
     if not found:
         raise ConfigError(f"{index} lists no portraits of split {split!r}")
     return found
+
+
+def _portrait(folder: Path, row: dict[str, Any]) -> Portrait:
+    return Portrait(
+        folder / row["file"],
+        row["person"],
+        np.array(row["landmarks68"], dtype=np.float32),
+        np.array(row["face_box"], dtype=np.float32),
+        bool(row["hq"]),
+        bool(row["synthetic"]),
+        bool(row["grey"]),
+    )
 
 
 def read_rgb(path: Path) -> Image:

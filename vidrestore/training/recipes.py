@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,8 +51,12 @@ def run_recipe(recipe: Recipe) -> Path:
     Raises:
         ConfigError: a folder is missing or not annotated, or a number makes no sense.
     """
-    if recipe.minutes <= 0:
+    if not 0 < recipe.minutes < math.inf:
         raise ConfigError(f"--minutes is {recipe.minutes:g}, allowed: more than 0")
+    if recipe.batch is not None and recipe.batch < 1:
+        raise ConfigError(f"--batch is {recipe.batch}, allowed: 1 or more")
+    if recipe.threads < 0:
+        raise ConfigError(f"--threads is {recipe.threads}, allowed: 0 or more")
     settings = recipe.settings()
     if recipe.what == "restorer":
         from vidrestore.restorers.compact import save_compact

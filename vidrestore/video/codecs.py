@@ -66,7 +66,10 @@ def check_codec(destination: Path, codec: str, preset: str) -> None:
     hint = ".mkv holds every codec"
     if codec in {"libsvtav1", "libvpx-vp9"} and extension != ".webm":
         hint += " and .webm this one"
-    raise VideoError(f"a {extension} file cannot hold {codec} video; name the output {destination.stem}.mkv: {hint}")
+    raise VideoError(
+        f"a {extension} file cannot hold {codec} video; name the output {destination.stem}.mkv ({hint}), "
+        "or choose another --codec"
+    )
 
 
 def encoder_opens(codec: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -196,6 +197,10 @@ def wrap(decoded: VideoFrame) -> StoredPicture:
     return StoredPicture(decoded, rotation=rotation, color=color, display_matrix=display_matrix)
 
 
+_STORED_AS_RGB: Final = 0
+"""The H.273 matrix of pictures that are stored as RGB; no tag for one that was converted to YUV."""
+
+
 def picture_from_rgb(image: Image, *, pixel_format: str = "yuv420p", color: ColorInfo | None = None) -> StoredPicture:
     """A picture made from RGB uint8 ``(H, W, 3)``.
 
@@ -209,5 +214,8 @@ def picture_from_rgb(image: Image, *, pixel_format: str = "yuv420p", color: Colo
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     if pixel_format != "rgb24":
         target = effective_range(pixel_format, color.full_range)
-        frame = convert(frame, pixel_format, effective_matrix(color, frame.height), FULL, target)
+        matrix = effective_matrix(color, frame.height)
+        frame = convert(frame, pixel_format, matrix, FULL, target)
+        if color.matrix == _STORED_AS_RGB:
+            color = replace(color, matrix=matrix)
     return StoredPicture(frame, color=color)

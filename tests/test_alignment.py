@@ -12,6 +12,7 @@ from vidrestore.alignment import (
     TEMPLATE,
     TEMPLATE_SIZE,
     alignment_matrix,
+    before_shrinking,
     crop_face,
     cut_aligned,
     keypoints_of,
@@ -92,3 +93,13 @@ def test_beyond_the_frame_its_edge_is_repeated() -> None:
     assert (np.abs(crop.image[:, 0].astype(int) - (200, 100, 50)) <= 2).all()
     gone = crop_face(picture, faces.face(faces.placed(-900, 50, 30)))
     assert (np.abs(gone.image.astype(int) - (200, 100, 50)) <= 2).all()
+
+
+def test_a_crop_that_shrinks_is_that_of_the_whole_picture_blurred() -> None:
+    """Only what the crop shows is blurred; the result must be that of blurring everything."""
+    picture = np.asarray(cv2.resize(data.astronaut(), (1536, 1536), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    matrix = alignment_matrix(faces.ASTRONAUT * 3, 112)
+    shrink = 1 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    soft = before_shrinking(picture, shrink)
+    whole = cv2.warpAffine(soft, matrix, (112, 112), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(cut_aligned(picture, matrix, 112).astype(int) - whole).max() <= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidrestore.geometry import fit_similarity, transform
+from vidrestore.geometry import fit_similarity, invert, transform
 from vidrestore.types import Face, FaceCrop, Floats, Image
 
 TEMPLATE_SIZE = 512
@@ -63,9 +63,23 @@ def cut_aligned(image: Image, matrix: Floats, size: int = TEMPLATE_SIZE) -> Imag
     """
     shrink = 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
     interpolation = cv2.INTER_CUBIC if shrink < 1 else cv2.INTER_LINEAR
-    source = before_shrinking(image, shrink)
-    crop = cv2.warpAffine(source, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+    if shrink > _SHARP_SHRINK:
+        image, matrix = _around_crop(image, matrix, size, 2 * shrink)
+        image = before_shrinking(image, shrink)
+    crop = cv2.warpAffine(image, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(crop, dtype=np.uint8)
+
+
+def _around_crop(image: Image, matrix: Floats, size: int, margin: float) -> tuple[Image, Floats]:
+    """The part of ``image`` that the crop of ``matrix`` shows, ``margin`` pixels wider, and the matrix for it."""
+    square = np.array([[0, 0], [size, 0], [size, size], [0, size]], dtype=np.float32)
+    corners = transform(invert(matrix), square)
+    height, width = image.shape[:2]
+    left, top = np.clip(np.floor(corners.min(axis=0) - margin), 0, (width - 1, height - 1)).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(axis=0) + margin) + 1, (left + 1, top + 1), (width, height)).astype(int)
+    moved = np.array(matrix, dtype=np.float32)
+    moved[:, 2] += moved[:, :2] @ np.array([left, top], dtype=np.float32)
+    return image[top:bottom, left:right], moved
 
 
 def crop_face(image: Image, face: Face, size: int = TEMPLATE_SIZE) -> FaceCrop:

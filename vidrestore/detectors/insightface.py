@@ -56,6 +56,8 @@ class InsightFaceDetector:
 
     def __init__(self, folder: Path, name: str, licence: str, settings: FacesSettings, device: str) -> None:
         self.name, self.licence = name, licence
+        # A large face in soft focus is found where the picture is made small, and a small one where it is not.
+        self._sizes = (settings.detection_size, max(32, settings.detection_size // 64 * 32))
         self._analysis = _load(folder, settings, device)
         sessions = [model.session for model in self._analysis.models.values()]
         self.device = "cpu" if sessions[0].get_providers()[0] == "CPUExecutionProvider" else device
@@ -64,16 +66,24 @@ class InsightFaceDetector:
     def detect(self, image: Image) -> Sequence[Detection]:
         """Faces of an RGB picture (H, W, 3), surest first."""
         bgr = np.ascontiguousarray(image[:, :, ::-1])
-        boxes, keypoints = self._analysis.det_model.detect(bgr, max_num=0, metric="default")
+        candidates = [
+            (row, points)
+            for size in self._sizes
+            for row, points in zip(
+                *self._analysis.det_model.detect(bgr, input_size=(size, size), max_num=0, metric="default"), strict=True
+            )
+        ]
         found: list[Detection] = []
-        for row, points in zip(boxes, keypoints, strict=True):
+        for row, points in sorted(candidates, key=lambda candidate: -float(candidate[0][4])):
+            if _repeats(row[:4], found):
+                continue
             detection = self._examine(bgr, row[:4], float(row[4]), points)
-            if detection is not None and not _repeats(detection, found):
+            if detection is not None and not _repeats(detection.box, found):
                 found.append(detection)
         return found
 
     def look(self, image: Image, boxes: Sequence[Floats]) -> list[Detection | None]:
-        """A second look where faces ought to be: what the landmark network sees in each box, or None."""
+        """A second look where faces ought to be: what the landmark network sees in each box, or None. No embeddings."""
         bgr = np.ascontiguousarray(image[:, :, ::-1])
         found: list[Detection | None] = []
         for box in boxes:
@@ -85,7 +95,7 @@ class InsightFaceDetector:
             again = self._landmarks_in(bgr, face_box(landmarks), _roll(keypoints_of(landmarks)))
             moved = float(np.linalg.norm(again - landmarks, axis=1).mean()) / _side(box)
             sure = moved < _STEADY and _spread(again, face_box(landmarks)) >= MIN_SPREAD
-            found.append(self._described(bgr, _LOOK_SCORE, again) if sure else None)
+            found.append(_detection(_LOOK_SCORE, again, None) if sure else None)
         return found
 
     def _examine(self, bgr: Image, box: Floats, score: float, keypoints: Floats) -> Detection | None:
@@ -99,18 +109,17 @@ class InsightFaceDetector:
             landmarks = self._landmarks_in(bgr, centred, _roll(keypoints_of(landmarks)))
             if _spread(landmarks, centred) < MIN_SPREAD:
                 return None
-        return self._described(bgr, score, landmarks)
+        return _detection(score, landmarks, self._embedding_of(bgr, keypoints_of(landmarks)))
 
-    def _described(self, bgr: Image, score: float, landmarks: Floats) -> Detection:
-        keypoints, box = keypoints_of(landmarks), face_box(landmarks)
-        embedding = None
+    def _embedding_of(self, bgr: Image, keypoints: Floats) -> Floats | None:
+        """Who is it: the normalised embedding (D,), or None where the pack has no network for it."""
         recognition = self._analysis.models.get("recognition")
-        if recognition is not None:
-            # Aligned here and not by insightface, whose way calls what scikit-image is about to drop.
-            matrix = fit_similarity(keypoints, EMBEDDING_TEMPLATE).astype(np.float32)
-            raw = recognition.get_feat(cut_aligned(bgr, matrix, EMBEDDING_SIZE)).flatten()
-            embedding = (raw / max(float(np.linalg.norm(raw)), 1e-6)).astype(np.float32)
-        return Detection(box, min(score, 1.0), keypoints, landmarks, embedding)
+        if recognition is None:
+            return None
+        # Aligned here and not by insightface, whose way calls what scikit-image is about to drop.
+        matrix = fit_similarity(keypoints, EMBEDDING_TEMPLATE).astype(np.float32)
+        raw = recognition.get_feat(cut_aligned(bgr, matrix, EMBEDDING_SIZE)).flatten()
+        return np.asarray(raw / max(float(np.linalg.norm(raw)), 1e-6), dtype=np.float32)
 
     def _landmarks_in(self, bgr: Image, box: Floats, roll: float = 0.0) -> Floats:
         """Landmarks (68, 2) of the face in ``box``, whose eyes stand at ``roll`` degrees.
@@ -133,6 +142,10 @@ class InsightFaceDetector:
         face = InsightFace(bbox=np.asarray(box, dtype=np.float32))
         self._landmarks.get(bgr, face)
         return np.asarray(face[self._landmarks.taskname][:, :2], dtype=np.float32)
+
+
+def _detection(score: float, landmarks: Floats, embedding: Floats | None) -> Detection:
+    return Detection(face_box(landmarks), min(score, 1.0), keypoints_of(landmarks), landmarks, embedding)
 
 
 def _roll(keypoints: Floats) -> float:
@@ -189,9 +202,9 @@ def face_box(landmarks: Floats) -> Floats:
     return box
 
 
-def _repeats(detection: Detection, found: Sequence[Detection]) -> bool:
-    """Whether the landmarks lie on a face that was found before, from another box."""
+def _repeats(box: Floats, found: Sequence[Detection]) -> bool:
+    """Whether ``box`` is on a face that was found before."""
     if not found:
         return False
     boxes = np.stack([other.box for other in found])
-    return float(overlap(detection.box[None], boxes).max()) > _SAME_FACE_OVERLAP
+    return float(overlap(box[None], boxes).max()) > _SAME_FACE_OVERLAP

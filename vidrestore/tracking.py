@@ -62,7 +62,7 @@ class TrackingSettings:
     """How much appearance counts against place (weight 1) where several faces could continue a track."""
     min_track_seconds: float = 0.2
     """Shorter tracks are dropped, unless they fill their shot."""
-    min_mean_score: float = 0.42
+    min_mean_score: float = 0.5
     """Tracks whose detections are less sure on average are dropped."""
     min_detected_share: float = 0.2
     """Tracks with a detection in fewer of their frames, 0..1, are dropped."""
@@ -159,6 +159,8 @@ class _Row(NamedTuple):
     box: Floats
     landmarks: Floats | None
     score: float
+    detected: bool
+    """Seen by the detector, and not only by a second look."""
 
 
 @dataclass(slots=True)
@@ -197,10 +199,10 @@ class _Follower:
         self.seconds.pop()
         self.rows.pop()
 
-    def see(self, detection: Detection) -> None:
-        """Put ``detection`` into the present frame's row."""
+    def see(self, detection: Detection, detected: bool) -> None:
+        """Put ``detection``, of the detector or of a second look, into the present frame's row."""
         landmarks = None if detection.landmarks is None else detection.landmarks.copy()
-        self.rows[-1] = _Row(detection.box.copy(), landmarks, detection.score)
+        self.rows[-1] = _Row(detection.box.copy(), landmarks, detection.score, detected)
         self.filter.update(detection.box)
         self.last_seen = self.seconds[-1]
 
@@ -283,7 +285,7 @@ class Tracker:
         taken = bool(others) and float(overlap(detection.box[None], np.stack(others)).max()) >= _SAME_FACE_OVERLAP
         if not here or taken:
             return False
-        follower.see(detection)
+        follower.see(detection, detected=False)
         return True
 
     def cut(self) -> tuple[int, ...]:
@@ -367,7 +369,7 @@ class Tracker:
         return detection.embedding if eyes >= self._settings.min_identity_eye_pixels else None
 
     def _see(self, follower: _Follower, detection: Detection, crowded: bool) -> None:
-        follower.see(detection)
+        follower.see(detection, detected=True)
         follower.last_detected = self._latest
         embedding = self._embedding_of(detection)
         if embedding is not None and not crowded:
@@ -389,11 +391,11 @@ class Tracker:
             self._ended_in_shot.append(follower)
 
     def _is_worth(self, follower: _Follower, shortest: float) -> bool:
-        scores = [row.score for row in follower.rows if row is not None]
+        seen = [row for row in follower.rows if row is not None]
         return (
             follower.seconds[-1] - follower.seconds[0] >= shortest
-            and float(np.mean(scores)) >= self._settings.min_mean_score
-            and len(scores) / len(follower.rows) >= self._settings.min_detected_share
+            and float(np.mean([row.score for row in seen if row.detected])) >= self._settings.min_mean_score
+            and len(seen) / len(follower.rows) >= self._settings.min_detected_share
         )
 
 

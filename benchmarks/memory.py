@@ -1,6 +1,6 @@
 """Peak memory of restoring a clip, and of the same clip repeated: it must not grow with the length.
 
-    python benchmarks/memory.py [CLIP] [--times 10]
+    python benchmarks/memory.py [CLIP] [--times 10] [RESTORE FLAGS ...]
 
 Both runs are whole processes; the peak is the operating system's own figure (resident set).
 """
@@ -11,6 +11,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -36,8 +37,8 @@ def repeat(source: Path, times: int, destination: Path) -> None:
                 offset += end
 
 
-def peak_of_restoring(source: Path, folder: Path) -> tuple[int, str]:
-    """Peak resident memory in KiB of a whole run, and what it printed."""
+def peak_of_restoring(source: Path, folder: Path, flags: Sequence[str]) -> int:
+    """Peak resident memory in KiB of a whole run."""
     program = (
         "import resource, sys\n"
         "from vidrestore.cli import run\n"
@@ -46,9 +47,8 @@ def peak_of_restoring(source: Path, folder: Path) -> tuple[int, str]:
         "sys.exit(code)\n"
     )
     command = [sys.executable, "-c", program, "restore", str(source), "-o", str(folder / f"out_{source.name}")]
-    done = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=True)
-    *said, peak = done.stdout.split("\n")[:-1]
-    return int(peak), "\n".join(said)
+    done = subprocess.run([*command, "--quiet", *flags], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
 
 
 def main() -> None:
@@ -56,13 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", nargs="?", type=Path, default=SAMPLE)
     parser.add_argument("--times", type=int, default=10)
-    arguments = parser.parse_args()
+    arguments, flags = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         once, often = folder / "once.mp4", folder / "often.mp4"
         repeat(arguments.clip, 1, once)
         repeat(arguments.clip, arguments.times, often)
-        peaks = [peak_of_restoring(path, folder)[0] for path in (once, often)]
+        peaks = [peak_of_restoring(path, folder, flags) for path in (once, often)]
     print(
         f"once {peaks[0] / 1024:.0f} MiB, {arguments.times} times {peaks[1] / 1024:.0f} MiB, "
         f"ratio {peaks[1] / peaks[0]:.3f}"

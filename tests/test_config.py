@@ -70,7 +70,7 @@ def test_a_file_goes_over_the_settings_it_is_given(tmp_path: Path) -> None:
         ("[restoration]\nstrength = 'full'", "restoration.strength is 'full', which is no float"),
         ("[restoration]\nmode = 'best'", "restoration.mode is 'best', allowed: auto, generic, specific"),
         ("[restoration]\nstrength = 1.5", "restoration.strength is 1.5, allowed: 0 to 1"),
-        ("[restoration]\nbatch = 0", "restoration.batch is 0, allowed: 1 or more"),
+        ("[restoration]\nbatch = -1", "restoration.batch is -1, allowed: 0 or more"),
         ("[encoding]\ncrf = 64", "encoding.crf is 64, allowed: 0 to 51"),
         ("[faces]\ndetection_size = 100", "faces.detection_size is 100, allowed: multiples of 32"),
         ("[faces]\nmin_score = 0", "faces.min_score is 0.0, allowed: between 0 and 1"),

@@ -8,6 +8,7 @@ import pytest
 from skimage import data
 
 from vidrestore.errors import ConfigError
+from vidrestore.evaluation import psnr
 from vidrestore.references import ReferencePool, ReferenceSettings, sharpness
 from vidrestore.types import Floats, Image
 
@@ -85,7 +86,8 @@ def test_the_sharper_crop_of_a_moment_stays() -> None:
     assert not offer(pool, 0, 1.08, SOFT)
     (reference,) = pool.select([0])
     assert reference.source == "pts 104"
-    assert np.array_equal(reference.image, SHARP.image)
+    # Candidates are kept compressed; 45 dB is far above what can be seen.
+    assert psnr(reference.image, SHARP.image) > 45
     assert np.array_equal(reference.landmarks, LANDMARKS)
     assert reference.sharpness == pytest.approx(sharpness(SHARP.image))
     assert reference.reason == f"sharp ({reference.sharpness:.2f}), eyes 80 px apart, turned 0 degrees, at 1.0 s"

@@ -41,6 +41,7 @@ from vidrestore.video import (
 Listener = Callable[[Progress], None]
 _AHEAD = 4
 """Frames that decoding and restoring run ahead of who takes them."""
+_GPU_BATCH = 8
 _WHOLE = Span()
 
 
@@ -280,7 +281,8 @@ def _restored_frames(
     frames: Iterable[Frame] = prefetch(read_frames(source, span, report=report), _AHEAD)
     if before is not None:
         frames = _remembered(frames, before)
-    restored = restore_frames(frames, timeline, restorer, memories, chosen.mode, chosen.batch, chosen.strength, tally)
+    batch = chosen.batch or (1 if restorer.device == "cpu" else _GPU_BATCH)
+    restored = restore_frames(frames, timeline, restorer, memories, chosen.mode, batch, chosen.strength, tally)
     return prefetch(restored, _AHEAD)
 
 

@@ -40,7 +40,11 @@ def examine() -> list[Check]:
         models = ()
         checks.append(Check("models", False, True, str(error)))
     for model in models:
-        checks.append(_run(f"{model.kind} {model.name}", model.embedded, partial(_model, model)))
+        name = f"{model.kind} {model.name}"
+        if model.embedded or weights.is_present(model):
+            checks.append(_run(name, model.embedded, partial(_model, model)))
+        else:
+            checks.append(Check(name, False, False, f"not fetched; licence: {model.licence}"))
     checks.append(_run("faces found on", True, _faces_device))
     checks.append(_run("faces restored on", True, _restorer_device))
     return checks
@@ -92,8 +96,6 @@ def _encoders() -> str:
 
 
 def _model(model: weights.Model) -> str:
-    if not model.embedded and not weights.is_present(model):
-        raise FileNotFoundError(f"not fetched; licence: {model.licence}")
     problems = weights.verify(model)
     if problems:
         raise RuntimeError("; ".join(problems))

@@ -22,7 +22,6 @@ from vidrestore.types import Analysis, Span
 from vidrestore.video import fingerprint, probe
 
 Run = Callable[..., Finished]
-WITHOUT_GPU = pytest.mark.skipif(torch.cuda.device_count() > 98, reason="a machine with so many GPUs has this one")
 
 
 def refused(done: Finished, code: int, told: str, output: Path | None = None) -> None:
@@ -148,7 +147,7 @@ def test_a_source_without_permission(command: Run, unprivileged_folder: Path) ->
     [
         (["--device", "gpu"], "restoration.device is 'gpu', allowed: auto, cpu, cuda"),
         (["--device", "cpu:1"], "restoration.device is 'cpu:1'"),
-        pytest.param(["--device", "cuda:99"], "cuda:99 was asked for", marks=WITHOUT_GPU),
+        (["--device", "cuda:999"], "cuda:999 was asked for"),
         (["--codec", "h264"], "'h264'"),
         (["--preset", "quick"], "'quick'"),
         (["--weights", "nowhere:Network"], "'nowhere:Network' cannot be loaded"),

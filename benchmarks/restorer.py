@@ -1,29 +1,37 @@
-"""How much a restorer helps on portraits it never saw, beside what OpenCV can do.
+"""How much a restorer helps on portraits it never saw, without and with references, beside what OpenCV can do.
 
-    python benchmarks/restorer.py PORTRAITS [--recipe moderate] [--limit N] [--weights compact] [--sheet FILE.png]
+    python benchmarks/restorer.py PORTRAITS [--recipe moderate] [--limit N] [--weights compact] [--sheet FILE.jpg]
 
 Each sharp, real `val` portrait of PORTRAITS (a folder with annotations.json) is aligned to 512 x 512, degraded once by
-the seeded recipe, and restored without and, where the person has other photographs, with references. PSNR is that of
-the whole aligned picture, RGB, 8 bit; the mean over portraits is printed, and the share that got worse.
+the seeded recipe, and restored without and, where the person has other `val` photographs, with references. Printed as
+JSON, means over portraits by the definitions of `docs/metrics.md` on the whole aligned picture: PSNR, SSIM, sharpness
+and identity similarity (by `--faces`, compact) of the input and of what was restored; PSNR of the OpenCV filters; the
+share of portraits that got worse, and of those whose identity similarity fell by more than 0, 0.005 and 0.02. For the
+people with references: PSNR inside eyes and mouth, and identity, without and with them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vidrestore.config import RestorationSettings
+from vidrestore.config import FacesSettings, RestorationSettings
+from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
-from vidrestore.evaluation import psnr
+from vidrestore.metrics import detail_ratio, identity_similarity, psnr, sharpness_ratio, ssim
 from vidrestore.restorers import build_restorer
-from vidrestore.training.degradations import Recipe, degrade, moderate, severe
+from vidrestore.restorers.components import component_boxes
+from vidrestore.training.degradations import Degradation, Recipe, degrade, moderate, severe
 from vidrestore.training.portraits import AlignedPortrait, align_portrait, list_portraits
-from vidrestore.types import Face, FaceCrop, Image, Reference, Restorer
+from vidrestore.training.sheets import save_sheet
+from vidrestore.types import Detector, Face, FaceCrop, Image, Reference, Restorer
 
 RECIPES: dict[str, Recipe] = {"moderate": moderate, "severe": severe}
 SEED = 2026
@@ -59,47 +67,113 @@ def references_of(portrait: AlignedPortrait, all_portraits: list[AlignedPortrait
     ]
 
 
-def measure(
-    folder: Path, restorer: Restorer, recipe: Recipe, limit: int | None, sheet: Path | None = None
-) -> dict[str, object]:
-    """Mean PSNR in dB of each method, and gains, over the portraits of ``folder``."""
-    chosen = [p for p in list_portraits(folder, "val") if p.hq and not p.synthetic]
-    portraits = [align_portrait(p, SIZE) for p in chosen]
-    rng = np.random.default_rng(SEED)
-    rows: dict[str, list[float]] = {name: [] for name in ("input", "generic", *BASELINES)}
-    pairs: list[tuple[float, float]] = []
-    pictures = []
-    spaced = np.linspace(0, len(portraits) - 1, min(limit or len(portraits), len(portraits))).round().astype(int)
-    for portrait in (portraits[i] for i in spaced):
-        degraded = degrade(portrait.image, recipe(rng))
-        crop = crop_of(degraded, portrait)
-        (generic,) = restorer.restore([crop], [None])
-        results = {"input": degraded, "generic": generic} | {name: f(degraded) for name, f in BASELINES.items()}
-        for name, image in results.items():
-            rows[name].append(psnr(image, portrait.image))
-        references = references_of(portrait, portraits)
-        if references:
-            (specific,) = restorer.restore([crop], [restorer.encode_references(references)])
-            pairs.append((rows["generic"][-1], psnr(specific, portrait.image)))
-            generic = specific
-        pictures.append(np.hstack((degraded, generic, portrait.image)))
-    if sheet is not None:
-        best = np.vstack(pictures[:: max(1, len(pictures) // 8)][:8])
-        cv2.imwrite(str(sheet), best[:, :, ::-1])
-    means = {name: float(np.mean(values)) for name, values in rows.items()}
-    gains = np.array(rows["generic"]) - np.array(rows["input"])
-    own = np.array(pairs).reshape(-1, 2)
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One portrait: figures of the pictures made of it, by name."""
+
+    figures: dict[str, dict[str, float]]
+    pictures: dict[str, Image]
+
+
+def component_psnr(picture: Image, portrait: AlignedPortrait) -> float:
+    """PSNR in dB over the pixels of both eyes and the mouth."""
+    inside = np.zeros(picture.shape[:2], dtype=bool)
+    for x0, y0, x1, y1 in np.clip(np.rint(component_boxes(portrait.landmarks)[[0, 1, 3]]), 0, SIZE).astype(int):
+        inside[y0:y1, x0:x1] = True
+    return psnr(picture[inside], portrait.image[inside])
+
+
+def figures_of(picture: Image, portrait: AlignedPortrait, judge: Detector) -> dict[str, float]:
+    """All figures of one restored picture (512, 512, 3)."""
+    truth, own = (judge.embed(image, portrait.landmarks) for image in (portrait.image, picture))
     return {
-        "portraits": len(gains),
-        "psnr_db": {name: round(value, 3) for name, value in means.items()},
+        "psnr": psnr(picture, portrait.image),
+        "ssim": ssim(picture, portrait.image),
+        "sharpness_ratio": sharpness_ratio(picture, portrait.image),
+        "detail_ratio": detail_ratio(picture, portrait.image),
+        "component_psnr": component_psnr(picture, portrait),
+        "identity": math.nan if truth is None or own is None else identity_similarity(own, truth),
+    }
+
+
+def row_of(
+    portrait: AlignedPortrait, others: list[AlignedPortrait], restorer: Restorer, recipe: Degradation, judge: Detector
+) -> Row:
+    """Degrade one portrait and restore it in every way."""
+    degraded = degrade(portrait.image, recipe)
+    crop = crop_of(degraded, portrait)
+    (generic,) = restorer.restore([crop], [None])
+    pictures = {"input": degraded, "restored": generic}
+    references = references_of(portrait, others)
+    if references:
+        (pictures["with references"],) = restorer.restore([crop], [restorer.encode_references(references)])
+    figures = {name: figures_of(picture, portrait, judge) for name, picture in pictures.items()}
+    filtered = {name: {"psnr": psnr(run(degraded), portrait.image)} for name, run in BASELINES.items()}
+    return Row(figures | filtered, pictures | {"truth": portrait.image})
+
+
+def measure(
+    folder: Path, restorer: Restorer, recipe: Recipe, limit: int | None, judge: Detector, sheet: Path | None = None
+) -> dict[str, object]:
+    """Mean figures over the portraits of ``folder``; a sheet of the best, middling and worst goes to ``sheet``."""
+    listed = [(p.hq, align_portrait(p, SIZE)) for p in list_portraits(folder, "val") if not p.synthetic]
+    everyone, sharp = [portrait for _, portrait in listed], [portrait for hq, portrait in listed if hq]
+    rng = np.random.default_rng(SEED)
+    spaced = np.linspace(0, len(sharp) - 1, min(limit or len(sharp), len(sharp))).round().astype(int)
+    rows = [row_of(portrait, everyone, restorer, recipe(rng), judge) for portrait in (sharp[i] for i in spaced)]
+    if sheet is not None:
+        write_sheet(rows, sheet)
+    own = [row for row in rows if "with references" in row.figures]
+    gains = column(rows, "restored", "psnr") - column(rows, "input", "psnr")
+    falls = column(rows, "input", "identity") - column(rows, "restored", "identity")
+    filters = {name: round(float(column(rows, name, "psnr").mean()), 3) for name in BASELINES}
+    restored = means(rows, "restored")
+    return {
+        "portraits": len(rows),
+        "input": means(rows, "input"),
+        "restored": restored,
+        "filters_psnr": filters,
         "gain_db": round(float(gains.mean()), 3),
-        "gain_over_best_baseline_db": round(means["generic"] - max(means[name] for name in BASELINES), 3),
+        "gain_over_best_baseline_db": round(restored["psnr"] - max(filters.values()), 3),
         "worse_share": round(float((gains < 0).mean()), 3),
+        "identity_fell_share": {str(margin): round(float((falls > margin).mean()), 3) for margin in (0, 0.005, 0.02)},
         "with_references": {
             "portraits": len(own),
-            "gain_over_without_db": round(float((own[:, 1] - own[:, 0]).mean()), 4) if len(own) else None,
+            "without": means(own, "restored"),
+            "with": means(own, "with references"),
+            "component_gain_db": round(lift(own, "component_psnr"), 3),
+            "gain_over_without_db": round(lift(own, "psnr"), 3),
+            "identity_gain": round(lift(own, "identity"), 4),
         },
     }
+
+
+def column(rows: list[Row], picture: str, figure: str) -> np.ndarray:
+    """One figure of one way, over the portraits (N,)."""
+    return np.array([row.figures[picture][figure] for row in rows])
+
+
+def means(rows: list[Row], picture: str) -> dict[str, float]:
+    """Mean of each figure of one way; empty without rows."""
+    names = rows[0].figures[picture] if rows else {}
+    return {name: round(float(column(rows, picture, name).mean()), 4) for name in names}
+
+
+def lift(rows: list[Row], figure: str) -> float:
+    """What references add to a figure, in the mean; NaN without rows."""
+    differences = [row.figures["with references"][figure] - row.figures["restored"][figure] for row in rows]
+    return float(np.mean(differences)) if differences else math.nan
+
+
+def write_sheet(rows: list[Row], path: Path) -> None:
+    """Input, restored and truth, from the largest gain to the largest loss."""
+    ranked = sorted(rows, key=lambda row: row.figures["input"]["psnr"] - row.figures["restored"]["psnr"])
+    cells = []
+    for row in (ranked[i] for i in np.linspace(0, len(ranked) - 1, min(8, len(ranked))).round().astype(int)):
+        for name in ("input", "restored"):
+            cells.append((row.pictures[name], f"{name}, {row.figures[name]['psnr']:.2f} dB"))
+        cells.append((row.pictures["truth"], "truth"))
+    save_sheet(cells, 3, path)
 
 
 def main() -> None:
@@ -109,11 +183,15 @@ def main() -> None:
     parser.add_argument("--recipe", choices=RECIPES, default="moderate")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--weights", default="compact")
+    parser.add_argument("--faces", default="compact")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sheet", type=Path)
     arguments = parser.parse_args()
-    restorer = build_restorer(RestorationSettings(weights=arguments.weights), choose_device(arguments.device))
-    figures = measure(arguments.portraits, restorer, RECIPES[arguments.recipe], arguments.limit, arguments.sheet)
+    device = choose_device(arguments.device)
+    restorer = build_restorer(RestorationSettings(weights=arguments.weights), device)
+    judge = build_detector(FacesSettings(pack=arguments.faces), device)
+    recipe = RECIPES[arguments.recipe]
+    figures = measure(arguments.portraits, restorer, recipe, arguments.limit, judge, arguments.sheet)
     print(json.dumps({"recipe": arguments.recipe, "seed": SEED, "weights": restorer.name, **figures}, indent=1))
 
 

@@ -18,7 +18,8 @@ from vidrestore import weights
 from vidrestore.alignment import keypoints_of
 from vidrestore.config import FacesSettings
 from vidrestore.detectors import build_detector
-from vidrestore.errors import WeightsError
+from vidrestore.detectors.insightface import search_sizes
+from vidrestore.errors import ComponentError, WeightsError
 from vidrestore.geometry import eye_distance
 from vidrestore.types import Detector, Floats
 
@@ -45,6 +46,21 @@ def test_channels_are_rgb(detector: Detector) -> None:
     assert right.landmarks is not None and right.embedding is not None
     for blue in detector.detect(swapped):
         assert blue.embedding is not None and float(blue.embedding @ right.embedding) < 0.99
+
+
+@pytest.mark.parametrize(
+    ("picture", "longest", "sizes"),
+    [
+        ((1280, 720), 640, [(640, 384), (320, 192)]),
+        ((1080, 1440), 1280, [(960, 1280), (480, 640), (256, 320)]),
+        ((176, 144), 640, [(640, 544), (320, 288)]),
+        ((1920, 1080), 320, [(320, 192)]),
+    ],
+)
+def test_pictures_are_searched_at_halves_without_needless_padding(
+    picture: tuple[int, int], longest: int, sizes: list[tuple[int, int]]
+) -> None:
+    assert search_sizes(*picture, longest) == sizes
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.5, 0.7, 1.0])
@@ -118,6 +134,23 @@ def test_a_damaged_pack_is_a_clear_error(tmp_path: Path) -> None:
     (folder / "detector.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(WeightsError, match="cannot be loaded"):
         build_detector(FacesSettings(pack=str(folder)), "cpu")
+
+
+def test_a_detector_of_ones_own_that_lacks_something_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = ["name = licence = device = 'cpu'", "def detect(self, image): ...", "def look(self, image, boxes): ..."]
+    (tmp_path / "half_faces.py").write_text("\n    ".join(["class Half:", *parts]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ComponentError, match="half_faces:Half lacks embed"):
+        build_detector(FacesSettings(pack="half_faces:Half"), "cpu")
+
+
+def test_an_embedding_is_that_of_the_detection(detector: Detector) -> None:
+    picture = data.astronaut()
+    found = detector.detect(picture)[0]
+    assert found.landmarks is not None
+    np.testing.assert_allclose(detector.embed(picture, found.landmarks), found.embedding, atol=1e-5)
 
 
 def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:

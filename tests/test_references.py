@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 
 from vidrestore.errors import ConfigError
-from vidrestore.evaluation import psnr
+from vidrestore.metrics import psnr
 from vidrestore.references import ReferencePool, ReferenceSettings, sharpness
 from vidrestore.types import Floats, Image
 

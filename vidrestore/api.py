@@ -22,6 +22,7 @@ from vidrestore.config import Settings
 from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
 from vidrestore.errors import AnalysisError, ConfigError
+from vidrestore.gating import Gate
 from vidrestore.restoration import FAILED, Tally, encode_people, restore_frames
 from vidrestore.restorers import build_restorer
 from vidrestore.smoothing import RtsSmoother
@@ -57,7 +58,13 @@ class RestoreResult:
     frames: int
     faces: int
     faces_restored: int
+    """Faces that were changed, the held back ones among them."""
+    faces_held_back: dict[str, int]
+    """By reason: faces restored more weakly, because restoring them did harm. See ``vidrestore.gating``."""
     faces_kept: dict[str, int]
+    """By reason: faces left as they were."""
+    gate_factor: float | None
+    """Mean of what the gate left of the faces' strength, 0..1; None where no face was judged."""
     people: int
     mode: str
     device: str
@@ -136,12 +143,13 @@ def restore_video(
     notes: list[str] = []
     if analysis is None:
         analysis, notes = _analyze_and_keep(source, work, settings, on_progress)
-    tally, report = Tally(), DecodeReport()
-    frames = _restored_frames(source, analysis, _WHOLE, restorer, settings, tally, report)
+    gate, tally, report = _gate(analysis, settings), Tally(), DecodeReport()
+    frames = _restored_frames(source, analysis, _WHOLE, restorer, gate, settings, tally, report)
     writer = _writer(source, output, settings, restorer, analysis, _WHOLE, None)
     with writer:
         _write_all(frames, writer, analysis.frame_count, tally, on_progress)
-    warnings = [*dict.fromkeys([*analysis.warnings, *report.warnings(), *writer.warnings, *notes])]
+    said = gate.warnings if gate is not None else []
+    warnings = [*dict.fromkeys([*analysis.warnings, *report.warnings(), *writer.warnings, *notes, *said])]
     return _result(output, analysis, restorer, settings, tally, warnings, begun)
 
 
@@ -179,15 +187,16 @@ def preview_video(
             "'vidrestore analyze' finds those of the whole video"
         )
         analysis = _analyze(source, settings, span, on_progress)
-    tally, report = Tally(), DecodeReport()
+    gate, tally, report = _gate(analysis, settings), Tally(), DecodeReport()
     before: deque[Image] = deque()
-    frames = _restored_frames(source, analysis, span, restorer, settings, tally, report, before)
+    frames = _restored_frames(source, analysis, span, restorer, gate, settings, tally, report, before)
     size = (2 * info.width, info.height)
     writer = _writer(source, output, settings, restorer, analysis, span, size)
     with writer:
         total = None if analysis.span.whole else analysis.frame_count
         _write_all(_side_by_side(frames, before, info.color), writer, total, tally, on_progress)
-    warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *writer.warnings])]
+    said = gate.warnings if gate is not None else []
+    warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *writer.warnings, *said])]
     return _result(output, analysis, restorer, settings, tally, warnings, begun)
 
 
@@ -264,11 +273,20 @@ def _analyze(source: Path, settings: Settings, span: Span, on_progress: Listener
     return dataclasses.replace(analysis, settings_digest=_digest(settings))
 
 
+def _gate(analysis: Analysis, settings: Settings) -> Gate | None:
+    """The gate, which looks at faces with the networks that found them; None where it is switched off."""
+    if not settings.gate.enabled:
+        return None
+    detector = build_detector(settings.faces, choose_device(settings.restoration.device))
+    return Gate(detector, analysis.identities, settings.gate)
+
+
 def _restored_frames(
     source: Path,
     analysis: Analysis,
     span: Span,
     restorer: Restorer,
+    gate: Gate | None,
     settings: Settings,
     tally: Tally,
     report: DecodeReport,
@@ -282,7 +300,9 @@ def _restored_frames(
     if before is not None:
         frames = _remembered(frames, before)
     batch = chosen.batch or (1 if restorer.device == "cpu" else _GPU_BATCH)
-    restored = restore_frames(frames, timeline, restorer, memories, chosen.mode, batch, chosen.strength, tally)
+    restored = restore_frames(
+        frames, timeline, restorer, memories, chosen.mode, batch, chosen.strength, tally, gate, settings.fusion
+    )
     return prefetch(restored, _AHEAD)
 
 
@@ -348,7 +368,9 @@ def _result(
         frames=tally.frames,
         faces=tally.faces,
         faces_restored=tally.faces_restored,
+        faces_held_back=dict(tally.faces_held_back),
         faces_kept=dict(tally.faces_kept),
+        gate_factor=None if tally.gate_factor is None else round(tally.gate_factor, 4),
         people=len(analysis.identities),
         mode=settings.restoration.mode,
         device=restorer.device,

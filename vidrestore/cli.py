@@ -11,13 +11,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from vidrestore import __version__
-from vidrestore.config import Settings, load_settings
+from vidrestore.config import FacesSettings, Settings, load_settings
 from vidrestore.errors import ComponentError, ConfigError, DeviceError, VidrestoreError
 from vidrestore.progress import Reporter
 
@@ -59,14 +60,22 @@ class Restore(Common):
     """The video."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="OUT")]
     """The restored video; .mkv takes every kind of stream."""
+    personalize: bool = False
+    """First fine-tune a copy of the compact network on this video's people, kept in the work folder; it restores only
+    if held-out frames of the video come out better with it."""
+    personalize_minutes: float = 8.0
+    """Minutes that fine-tuning may take."""
 
     def run(self) -> int:
         from vidrestore.api import restore_video
 
+        restore = restore_video
+        if self.personalize:
+            from vidrestore.self_teaching import restore_personalized
+
+            restore = partial(restore_personalized, minutes=self.personalize_minutes)
         with self.output_style.reporter() as reporter:
-            result = restore_video(
-                self.source, self.output, settings=self.settings, work=self.work, on_progress=reporter
-            )
+            result = restore(self.source, self.output, settings=self.settings, work=self.work, on_progress=reporter)
         _print_result(dataclasses.asdict(result), self.output_style.json)
         return FACES_LEFT if result.failed else DONE
 
@@ -115,6 +124,73 @@ class Analyze(Common):
             analysis = analyze_video(self.source, settings=self.settings, work=self.work, on_progress=reporter)
         summary = describe_analysis(analysis, work_folder(self.source, self.work))
         _print_result(summary, self.output_style.json)
+        return DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval(Common):
+    """Measure restored videos, of any tool, against the truth; without --truth, say what restoring a video may gain.
+
+    --faces is the pack that judges: auto takes the best one at hand that drove none of the outputs.
+    """
+
+    outputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """The restored videos; without --truth, the one video that is to be restored."""
+    truth: Path | None = None
+    """The original of the video, of any size; its faces are what is measured."""
+    input: Path | None = None
+    """What was restored; the outputs have its size and its frames."""
+    settings: Annotated[Settings, _Unprefixed] = field(
+        default_factory=lambda: Settings(faces=FacesSettings(pack="auto"))
+    )
+    plots: Path | None = None
+    """Folder for plots over time and across the outputs, as PNG."""
+    lpips: Path | None = None
+    """ONNX file of an LPIPS network (docs/metrics.md); without one there is no such figure."""
+
+    def run(self) -> int:
+        if self.truth is None:
+            return self._without_truth()
+        if self.input is None:
+            raise ConfigError("eval --truth needs --input, too: the video that was restored")
+        from vidrestore.evaluation import compare_videos
+
+        with self.output_style.reporter() as reporter:
+            comparison = compare_videos(
+                self.truth,
+                self.input,
+                self.outputs,
+                settings=self.settings,
+                work=self.work,
+                lpips=self.lpips,
+                on_progress=reporter,
+            )
+        if self.output_style.json:
+            print(json.dumps(comparison.summary))
+        else:
+            from vidrestore.evaluation.tables import as_text
+
+            print(as_text(comparison.summary))
+            for warning in comparison.summary["warnings"]:
+                print(f"warning: {warning}", file=sys.stderr)
+        if self.plots is not None:  # after the figures, which a full disk must not take along
+            from vidrestore.evaluation.plots import write_plots
+
+            write_plots(comparison, self.plots)
+        return DONE
+
+    def _without_truth(self) -> int:
+        """The one video as its own teacher."""
+        if self.input is not None or len(self.outputs) != 1:
+            raise ConfigError("eval without --truth takes one video and no --input; to compare outputs, give --truth")
+        from vidrestore.self_teaching import expected_gain
+
+        faces = self.settings.faces
+        pack = FacesSettings().pack if faces.pack == "auto" else faces.pack  # there is no output to judge
+        settings = dataclasses.replace(self.settings, faces=dataclasses.replace(faces, pack=pack))
+        with self.output_style.reporter() as reporter:
+            expectation = expected_gain(self.outputs[0], settings, self.work, reporter)
+        print(json.dumps(expectation.to_json()) if self.output_style.json else expectation.as_text())
         return DONE
 
 
@@ -233,35 +309,56 @@ class Models:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train one of the embedded networks from folders of pictures."""
+    """Train the restorer, the networks that find faces, or one of these, from folders of pictures."""
 
-    what: Annotated[Literal["detector", "landmarks", "embedding", "restorer"], tyro.conf.Positional]
-    """The network."""
+    what: Annotated[
+        Literal["restorer", "faces", "detector", "landmarks", "embedding"],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="WHAT"),
+    ]
+    """restorer, detector, landmarks or embedding; faces is the last three, with 5, 5 and 3 parts of the minutes."""
     portraits: Path
-    """Folder of annotated portraits (annotations.json with 68 landmarks each)."""
+    """A sub-folder of photographs for each person; or a folder with annotations.json; or the work folder of
+    'vidrestore analyze', whose references are learnt from."""
     groups: Path | None = None
-    """Folder of annotated groups; the detector needs it."""
+    """Folder of photographs of several people; the detector needs it."""
     backgrounds: Path | None = None
     """Folder of pictures without people; detector and landmarks need it."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")]
-    """Checkpoint, log, sheets and the finished weights; training continues where a checkpoint stands."""
+    """Checkpoint, recipe.json, curves, sheets and the finished weights; training goes on where a checkpoint stands."""
+    initial: str | None = None
+    """Weight file of a restorer to start from, or compact: fine-tuning. Take --learning-rate 1e-4 or less for it."""
     minutes: float = 60.0
-    """Time to train for."""
+    """Time to train for, also over several sessions."""
+    steps: int | None = None
+    """Steps to train for, instead of minutes."""
     batch: int | None = None
-    """Samples in a step; by default what the embedded network was trained with."""
+    """Samples in a step of each process; by default what the embedded network was trained with."""
+    learning_rate: float | None = None
+    """At its highest; by default what the embedded network was trained with."""
     seed: int = 0
-    """Of data and weights."""
+    """Of weights, samples and split."""
     threads: int = 0
     """CPU threads; 0 leaves it to torch."""
+    workers: int = 1
+    """Threads that draw samples; beside a GPU, take as many as there are CPU cores."""
     device: str = "auto"
-    """Device of the restorer; the face networks are small and train on the CPU."""
+    """auto, cpu, cuda, cuda:N or mps."""
+    processes: int = 1
+    """Processes that train together: a GPU each with cuda, or several on one CPU."""
+    faces: str = "compact"
+    """Model pack that finds the faces in folders that have no annotations.json."""
+    min_face_width: float | None = None
+    """Narrower faces, in pixels, of folders without annotations.json are not learnt to be restored; by default 200."""
     output_style: Annotated[Output, _Unprefixed] = field(default_factory=Output)
 
     def run(self) -> int:
         from vidrestore.training.recipes import Recipe, run_recipe
 
-        chosen = {item.name: getattr(self, item.name) for item in dataclasses.fields(Recipe)}
-        _print_result({"weights": str(run_recipe(Recipe(**chosen)))}, self.output_style.json)
+        recipe = Recipe(**{item.name: getattr(self, item.name) for item in dataclasses.fields(Recipe)})
+        with self.output_style.reporter() as reporter:
+            result = run_recipe(recipe, reporter)
+        _print_result(dataclasses.asdict(result), self.output_style.json)
         return DONE
 
 
@@ -269,6 +366,7 @@ COMMANDS: dict[str, type[Any]] = {
     "restore": Restore,
     "analyze": Analyze,
     "preview": Preview,
+    "eval": Eval,
     "demo": Demo,
     "doctor": Doctor,
     "models": Models,
@@ -326,12 +424,15 @@ def _defaults(command: type[Any], arguments: Sequence[str]) -> Any:
             named = arguments[index + 1]
         elif argument.startswith("--config="):
             named = argument.removeprefix("--config=")
+    items = {item.name: item for item in dataclasses.fields(command)}
+    factory = items["settings"].default_factory
+    assert callable(factory)
     required = {
         item.name: tyro.MISSING
-        for item in dataclasses.fields(command)
+        for item in items.values()
         if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
     }
-    return command(settings=load_settings(named), **required)
+    return command(settings=load_settings(named, factory()), **required)
 
 
 def _overview() -> str:

@@ -21,6 +21,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from vidrestore.errors import ComponentError, ConfigError
+from vidrestore.fusion import FusionSettings
+from vidrestore.gating import GateSettings
 from vidrestore.identities import IdentitySettings
 from vidrestore.places import shipped_folder
 from vidrestore.references import ReferenceSettings
@@ -39,7 +41,9 @@ class FacesSettings:
     pack: Annotated[str, tyro.conf.arg(name="faces")] = "compact"
     """Model pack: ``compact`` (embedded), one of insightface's such as ``buffalo_l``, or a folder of ONNX files."""
     detection_size: int = 640
-    """Side in pixels of the square that frames are fitted into for detection; a multiple of 32."""
+    """Longest side in pixels at which frames are searched for faces, a multiple of 32; larger frames are made smaller,
+    and every frame is searched at halves of it, too. 1280 finds more small faces in large frames, and more false ones.
+    """
     min_score: float = 0.3
     """Detections below, 0..1, are not looked at."""
 
@@ -127,6 +131,8 @@ class Settings:
     identities: IdentitySettings = field(default_factory=IdentitySettings)
     references: ReferenceSettings = field(default_factory=ReferenceSettings)
     fading: FadingSettings = field(default_factory=FadingSettings)
+    fusion: FusionSettings = field(default_factory=FusionSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
     restoration: Annotated[RestorationSettings, _UNPREFIXED] = field(default_factory=RestorationSettings)
     encoding: Annotated[EncodingSettings, _UNPREFIXED] = field(default_factory=EncodingSettings)
 

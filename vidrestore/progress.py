@@ -6,14 +6,15 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tqdm import tqdm
 
-from vidrestore.types import Progress
+from vidrestore.types import Progress, TrainingProgress
 
 _JSON_SECONDS = 1.0
 """Least time between two JSON lines of one stage."""
+_SHARE_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 class Reporter:
@@ -28,36 +29,61 @@ class Reporter:
     def __enter__(self) -> Self:
         return self
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: Progress | TrainingProgress) -> None:
         """Show one report; a new stage begins a new bar."""
-        now = time.monotonic()
-        if progress.stage != self._stage:
-            self._close()
-            self._stage, self._begun, self._told = progress.stage, now, 0.0
-            if self._style == "bar":
-                # Into a file, a line now and then is enough.
-                interval = 0.2 if sys.stderr.isatty() else 10.0
-                self._bar = tqdm(
-                    total=progress.frames_total,
-                    desc=progress.stage,
-                    unit="frame",
-                    file=sys.stderr,
-                    mininterval=interval,
-                )
-        rate = progress.faces_done / max(now - self._begun, 1e-3)
+        if isinstance(progress, TrainingProgress):
+            self._show_training(progress)
+            return
+        self._begin(progress.stage, total=progress.frames_total, unit="frame")
+        rate = progress.faces_done / max(time.monotonic() - self._begun, 1e-3)
         if self._bar is not None:
             self._bar.set_postfix_str(f"{progress.faces_done} faces, {rate:.1f} faces/s", refresh=False)
             self._bar.update(progress.frames_done - self._bar.n)
-        last = progress.frames_done == progress.frames_total
-        if self._style == "json" and (last or now - self._told >= _JSON_SECONDS):
-            self._told = now
-            line = {
+        self._tell(
+            {
                 "stage": progress.stage,
                 "frames": progress.frames_done,
                 "frames_total": progress.frames_total,
                 "faces": progress.faces_done,
                 "faces_per_second": round(rate, 2),
-            }
+            },
+            last=progress.frames_done == progress.frames_total,
+        )
+
+    def _show_training(self, progress: TrainingProgress) -> None:
+        stage = f"train {progress.network}"
+        self._begin(stage, total=1.0, initial=progress.share, bar_format=_SHARE_BAR)
+        if self._bar is not None:
+            shown = [f"step {progress.step}", *(f"{name} {value:.4g}" for name, value in progress.figures.items())]
+            self._bar.set_postfix_str(", ".join(shown), refresh=False)
+            self._bar.update(min(progress.share, 1.0) - self._bar.n)
+        self._tell(
+            {
+                "stage": stage,
+                "step": progress.step,
+                "minutes": round(progress.minutes, 3),
+                "share": round(progress.share, 4),
+                "figures": dict(progress.figures),
+            },
+            last=progress.share >= 1,
+        )
+
+    def _begin(self, stage: str, **bar: Any) -> None:
+        """Begin a new bar, described by ``bar``, where ``stage`` is a new one."""
+        if stage == self._stage:
+            return
+        self._close()
+        self._stage, self._begun, self._told = stage, time.monotonic(), 0.0
+        if self._style == "bar":
+            # Into a file, a line now and then is enough.
+            interval = 0.2 if sys.stderr.isatty() else 10.0
+            self._bar = tqdm(desc=stage, file=sys.stderr, mininterval=interval, **bar)
+
+    def _tell(self, line: dict[str, Any], last: bool) -> None:
+        """Print ``line``, unless one was printed a moment ago; the ``last`` of a stage is always printed."""
+        now = time.monotonic()
+        if self._style == "json" and (last or now - self._told >= _JSON_SECONDS):
+            self._told = now
             print(json.dumps(line), file=sys.stderr, flush=True)
 
     def __exit__(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from vidrestore.alignment import crop_face
+from vidrestore.alignment import crop_face, cut_aligned
 from vidrestore.blending import paste
 from vidrestore.errors import ComponentError
+from vidrestore.fusion import ALONE, FusionSettings, Moment, fuse, with_neighbours
+from vidrestore.gating import MOST_WAITING, Gate, SteadyVerdicts, Verdict
 from vidrestore.types import FaceCrop, Frame, Identity, Image, Restorer, Timeline
 
 Mode = Literal["auto", "generic", "specific"]
@@ -28,7 +30,18 @@ class Tally:
 
     frames: int = 0
     faces_restored: int = 0
+    """Faces that were changed, the weakened ones among them."""
+    faces_held_back: Counter[str] = field(default_factory=Counter)
+    """Those restored more weakly, by what the gate found; where it left nothing, they are among the kept ones."""
     faces_kept: Counter[str] = field(default_factory=Counter)
+    faces_judged: int = 0
+    factors: float = 0.0
+    """Sum of the gate's factors."""
+
+    @property
+    def gate_factor(self) -> float | None:
+        """Mean factor 0..1 of the gate, 1 where it held nothing back; None where no face was judged."""
+        return self.factors / self.faces_judged if self.faces_judged else None
 
     @property
     def faces(self) -> int:
@@ -42,7 +55,11 @@ class _Waiting:
 
     frame: Frame
     crops: list[FaceCrop]
+    fused: list[FaceCrop]
+    """The same with what neighbouring frames know of them: what is restored."""
     restored: list[Image | None] = field(default_factory=list)
+    verdicts: list[Verdict | None] = field(default_factory=list)
+    """For each crop, what the gate says; None where it was not asked."""
 
 
 def encode_people(restorer: Restorer, identities: Sequence[Identity], mode: Mode) -> dict[int, Any]:
@@ -65,6 +82,8 @@ def restore_frames(
     batch: int,
     strength: float,
     tally: Tally,
+    gate: Gate | None = None,
+    fusion: FusionSettings = ALONE,
 ) -> Iterator[Frame]:
     """``frames`` in their order, the faces of ``timeline`` restored in place.
 
@@ -77,21 +96,70 @@ def restore_frames(
         batch: faces restored at once, of as many frames as it takes.
         strength: 0..1, multiplies every face's weight.
         tally: counts what is done.
+        gate: holds back faces that restoring made worse; None restores them as strongly as any.
+        fusion: how faces learn from their neighbouring frames.
     """
-    cropped = (_cut_faces(frame, timeline, restorer, memories, mode, strength, tally) for frame in frames)
-    for waiting in _restored(cropped, restorer, memories, batch):
-        for crop, image in zip(waiting.crops, waiting.restored, strict=True):
-            if image is None:
-                tally.faces_kept[FAILED] += 1
-                continue
-            paste(waiting.frame, crop, image, crop.face.weight * strength)
-            tally.faces_restored += 1
+    moments = with_neighbours(frames, timeline, fusion)
+    cut = ((_cut_faces(m, timeline, restorer, memories, mode, strength, tally), m, others) for m, others in moments)
+    cropped = (_fused(*item, timeline, fusion) for item in cut)
+    restored = _restored(cropped, restorer, memories, batch)
+    for waiting in _gated(restored, gate):
+        for crop, image, verdict in zip(waiting.crops, waiting.restored, waiting.verdicts, strict=True):
+            _put_back(waiting.frame, crop, image, verdict, strength, tally)
         tally.frames += 1
         yield waiting.frame
 
 
+def _put_back(
+    frame: Frame, crop: FaceCrop, image: Image | None, verdict: Verdict | None, strength: float, tally: Tally
+) -> None:
+    """Paste a restored face as strongly as it may count, and count it."""
+    if image is None:
+        tally.faces_kept[FAILED] += 1
+        return
+    factor = 1.0
+    if verdict is not None:
+        factor = verdict.factor
+        tally.faces_judged += 1
+        tally.factors += factor
+        if verdict.reason is not None:
+            (tally.faces_held_back if factor > 0 else tally.faces_kept)[verdict.reason] += 1
+    if factor > 0:
+        paste(frame, crop, image, crop.face.weight * strength * factor)
+        tally.faces_restored += 1
+
+
+def _gated(waiting: Iterable[_Waiting], gate: Gate | None) -> Iterator[_Waiting]:
+    """Fill in the verdicts; frames with faces wait until what follows is known as far as it weighs on them."""
+    if gate is None:
+        for item in waiting:
+            item.verdicts = [None] * len(item.crops)
+            yield item
+        return
+    steady = SteadyVerdicts(gate.settings.smoothing_seconds)
+    queue: deque[_Waiting] = deque()
+    for item in waiting:
+        if not queue and not item.crops:
+            yield item
+            continue
+        pairs = zip(item.crops, item.restored, strict=True)
+        judged = {crop.face.track_id: gate.judge(crop, image) for crop, image in pairs if image is not None}
+        steady.add(item.frame.seconds, judged)
+        queue.append(item)
+        while queue and (len(queue) > MOST_WAITING or steady.is_settled(queue[0].frame.seconds)):
+            yield _with_verdicts(queue.popleft(), steady)
+    steady.end()
+    for item in queue:
+        yield _with_verdicts(item, steady)
+
+
+def _with_verdicts(item: _Waiting, steady: SteadyVerdicts) -> _Waiting:
+    item.verdicts = [steady.at(item.frame.seconds, crop.face.track_id) for crop in item.crops]
+    return item
+
+
 def _cut_faces(
-    frame: Frame,
+    moment: Moment,
     timeline: Timeline,
     restorer: Restorer,
     memories: Mapping[int, Any],
@@ -100,18 +168,38 @@ def _cut_faces(
     tally: Tally,
 ) -> _Waiting:
     """The crops of the faces to restore in ``frame``; the others are counted with the reason."""
-    crops = []
-    for face in timeline.at(frame.pts):
+    crops: list[FaceCrop] = []
+    for face in timeline.at(moment.frame.pts):
         reason = face.kept_because
         if reason is None and face.weight * strength == 0:
             reason = NO_STRENGTH
         if reason is None and mode == "specific" and face.identity_id not in memories:
             reason = NO_REFERENCES
-        if reason is None:
-            crops.append(crop_face(frame.image, face, restorer.crop_size))
-        else:
+        if reason is None and moment.image is not None:
+            crops.append(crop_face(moment.image, face, restorer.crop_size))
+        elif reason is not None:
             tally.faces_kept[reason] += 1
-    return _Waiting(frame, crops)
+    return _Waiting(moment.frame, crops, crops)
+
+
+def _fused(
+    waiting: _Waiting, moment: Moment, others: Sequence[Moment], timeline: Timeline, settings: FusionSettings
+) -> _Waiting:
+    """Fill in the fused crops."""
+    waiting.fused = []
+    for crop in waiting.crops:
+        same = [
+            (other.image, face.landmarks)
+            for other in others
+            for face in timeline.at(other.frame.pts)
+            if face.track_id == crop.face.track_id and other.image is not None
+        ]
+        image = crop.image
+        if same and moment.image is not None:
+            whole = fuse(moment.image, crop.face.landmarks, same, settings.agreement_levels)
+            image = cut_aligned(whole, crop.matrix, image.shape[0])
+        waiting.fused.append(replace(crop, image=image))
+    return waiting
 
 
 def _restored(
@@ -134,7 +222,7 @@ def _restored(
 
 
 def _run(queue: list[_Waiting], restorer: Restorer, memories: Mapping[int, Any], batch: int) -> list[_Waiting]:
-    crops = [crop for item in queue for crop in item.crops]
+    crops = [crop for item in queue for crop in item.fused]
     images: list[Image | None] = []
     for start in range(0, len(crops), batch):
         part = crops[start : start + batch]

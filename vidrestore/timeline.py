@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vidrestore.config import FadingSettings
+from vidrestore.gating import ramp
 from vidrestore.geometry import eye_distance, head_pose, overlap
 from vidrestore.types import Analysis, Face, Floats, Identity, Shot, Timeline, Track
 
@@ -50,9 +51,7 @@ def _faces_of(
     settings: FadingSettings,
 ) -> list[tuple[int, Face]]:
     identity = owners.get(track.id)
-    size = np.array(
-        [_ramp(eye_distance(p), settings.min_eye_pixels, settings.full_eye_pixels) for p in track.landmarks]
-    )
+    size = np.array([ramp(eye_distance(p), settings.min_eye_pixels, settings.full_eye_pixels) for p in track.landmarks])
     pose = np.array([_facing(p, settings) for p in track.landmarks])
     seconds = np.asarray(track.pts * float(analysis.video.time_base), dtype=np.float64)
     size, pose = _steadied(size, seconds, settings.fade_seconds), _steadied(pose, seconds, settings.fade_seconds)
@@ -80,18 +79,10 @@ def _faces_of(
     return rows
 
 
-def _ramp(value: float, low: float, high: float) -> float:
-    """0 below ``low``, 1 above ``high``, smooth between."""
-    if high <= low:
-        return float(value >= high)
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3 - 2 * t)
-
-
 def _facing(landmarks: npt.NDArray[np.float32], settings: FadingSettings) -> float:
     yaw, pitch, _ = head_pose(landmarks)
     turn = max(abs(yaw), abs(pitch))
-    return 1 - _ramp(turn, settings.full_turn_degrees, settings.max_turn_degrees)
+    return 1 - ramp(turn, settings.full_turn_degrees, settings.max_turn_degrees)
 
 
 def _steadied(weights: Weights, seconds: Weights, fade_seconds: float) -> Weights:

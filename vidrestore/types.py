@@ -338,6 +338,21 @@ class Progress:
     faces_done: int
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """One report of a running training, for progress bars and JSON lines."""
+
+    network: str
+    step: int
+    """Steps done, also in earlier sessions."""
+    minutes: float
+    """Minutes trained, also in earlier sessions."""
+    share: float
+    """0..1: how much of the training is done."""
+    figures: Mapping[str, float]
+    """What was measured last: losses, and figures on held-out pictures."""
+
+
 class Detector(Protocol):
     """Finds faces. NumPy outside, whatever it likes inside."""
 
@@ -351,6 +366,13 @@ class Detector(Protocol):
 
     def look(self, image: Image, boxes: Sequence[Floats]) -> Sequence[Detection | None]:
         """What is in ``boxes`` (each ``(4,)``), where faces ought to be: a face each, or ``None``."""
+        ...
+
+    def embed(self, image: Image, landmarks: Floats) -> Floats | None:
+        """Who is it: normalised embedding ``(D,)`` of the face with these ``landmarks`` ``(68, 2)`` in ``image``.
+
+        ``None`` where the pack has no network for it.
+        """
         ...
 
 

@@ -20,7 +20,9 @@ def build_detector(settings: FacesSettings, device: str) -> Detector:
     known = weights.is_known(settings.pack, "faces")
     if ":" in settings.pack and not Path(settings.pack).exists():
         detector = load_component(settings.pack)()
-        lacking = [part for part in ("name", "licence", "device", "detect", "look") if not hasattr(detector, part)]
+        lacking = [
+            part for part in ("name", "licence", "device", "detect", "look", "embed") if not hasattr(detector, part)
+        ]
         if lacking:
             raise ComponentError(f"{settings.pack} lacks {', '.join(lacking)}, so it is no detector")
         return detector  # type: ignore[no-any-return]

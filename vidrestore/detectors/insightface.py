@@ -38,6 +38,10 @@ Two networks that look at the same face agree; at a texture that fools one of th
 _LOOSE_OVERLAP = 0.6
 """Overlap of the detector's box with that of the landmarks below which the landmarks are looked for again."""
 _SAME_FACE_OVERLAP = 0.5
+_ENLARGED = 640
+"""Pictures with a smaller longest side are enlarged to this to be searched."""
+_CELL = 32
+"""Detectors take pictures of whole cells of this side."""
 _STEADY = 0.1
 """How far the landmarks may move, in sides of the box, when a second look is repeated in their own box."""
 _LEVEL_DEGREES = 12.0
@@ -56,8 +60,7 @@ class InsightFaceDetector:
 
     def __init__(self, folder: Path, name: str, licence: str, settings: FacesSettings, device: str) -> None:
         self.name, self.licence = name, licence
-        # A large face in soft focus is found where the picture is made small, and a small one where it is not.
-        self._sizes = (settings.detection_size, max(32, settings.detection_size // 64 * 32))
+        self._longest = settings.detection_size
         self._analysis = _load(folder, settings, device)
         sessions = [model.session for model in self._analysis.models.values()]
         self.device = "cpu" if sessions[0].get_providers()[0] == "CPUExecutionProvider" else device
@@ -68,9 +71,9 @@ class InsightFaceDetector:
         bgr = np.ascontiguousarray(image[:, :, ::-1])
         candidates = [
             (row, points)
-            for size in self._sizes
+            for size in search_sizes(bgr.shape[1], bgr.shape[0], self._longest)
             for row, points in zip(
-                *self._analysis.det_model.detect(bgr, input_size=(size, size), max_num=0, metric="default"), strict=True
+                *self._analysis.det_model.detect(bgr, input_size=size, max_num=0, metric="default"), strict=True
             )
         ]
         found: list[Detection] = []
@@ -97,6 +100,13 @@ class InsightFaceDetector:
             sure = moved < _STEADY and _spread(again, face_box(landmarks)) >= MIN_SPREAD
             found.append(_detection(_LOOK_SCORE, again, None) if sure else None)
         return found
+
+    def embed(self, image: Image, landmarks: Floats) -> Floats | None:
+        """Who is it: the normalised embedding (D,) of the face with landmarks (68, 2) in an RGB picture (H, W, 3).
+
+        None where the pack has no network for it.
+        """
+        return self._embedding_of(np.ascontiguousarray(image[:, :, ::-1]), keypoints_of(landmarks))
 
     def _examine(self, bgr: Image, box: Floats, score: float, keypoints: Floats) -> Detection | None:
         """The detection with landmarks and embedding, or None where the second look sees no face."""
@@ -142,6 +152,21 @@ class InsightFaceDetector:
         face = InsightFace(bbox=np.asarray(box, dtype=np.float32))
         self._landmarks.get(bgr, face)
         return np.asarray(face[self._landmarks.taskname][:, :2], dtype=np.float32)
+
+
+def search_sizes(width: int, height: int, longest: int) -> list[tuple[int, int]]:
+    """Sizes (w, h) at which a picture is searched for faces, largest first, padded to multiples of 32.
+
+    Small faces are found at the picture's own size (at most ``longest``, and small pictures are enlarged to it, up to
+    640), large ones in soft focus at a half and a quarter of that.
+    """
+    top = min(longest, max(width, height, _ENLARGED))
+    scales = [side / max(width, height) for side in (top, top / 2, top / 4) if side == top or side >= _ENLARGED / 2]
+    return [(_whole_cells(width * scale), _whole_cells(height * scale)) for scale in scales]
+
+
+def _whole_cells(length: float) -> int:
+    return max(1, int(np.ceil(length / _CELL - 1e-6))) * _CELL
 
 
 def _detection(score: float, landmarks: Floats, embedding: Floats | None) -> Detection:

@@ -13,7 +13,7 @@ import numpy as np
 from vidrestore.alignment import before_shrinking, keypoints_of
 from vidrestore.geometry import transform
 from vidrestore.training.degradations import Degradation, degrade
-from vidrestore.training.portraits import LoadedPortrait, read_rgb
+from vidrestore.training.portraits import INDEX, LoadedPortrait, picture_files, read_rgb
 from vidrestore.types import Floats, Image
 
 SMALLEST_FACE = 9.0
@@ -33,7 +33,7 @@ class Scene:
 def load_groups(folder: Path, split: str) -> list[Scene]:
     """Annotated photographs of several people."""
     scenes = []
-    for row in json.loads((folder / "annotations.json").read_text(encoding="utf-8"))["images"]:
+    for row in json.loads((folder / INDEX).read_text(encoding="utf-8"))["images"]:
         if row["split"] != split:
             continue
         faces = row["faces"]
@@ -53,7 +53,7 @@ def load_groups(folder: Path, split: str) -> list[Scene]:
 def load_backgrounds(folder: Path, longest: int) -> list[Image]:
     """Photographs without people, at most ``longest`` pixels long."""
     images = []
-    for path in sorted(folder.glob("*.jpg")):
+    for path in picture_files(folder):
         image = read_rgb(path)
         scale = min(1.0, longest / max(image.shape[:2]))
         size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
@@ -89,11 +89,11 @@ class SceneMaker:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A random scene, degraded."""
         kind = rng.random()
-        if kind < 0.25:
+        if kind < 0.42:
             scene = self._group(rng)
-        elif kind < 0.42:
+        elif kind < 0.55:
             scene = self._pasted(rng, count=1, smallest=110.0, largest=310.0)
-        elif kind < 0.80:
+        elif kind < 0.85:
             scene = self._pasted(rng, count=int(rng.integers(1, 6)), smallest=10.0, largest=150.0)
         else:
             scene = self._pasted(rng, count=0, smallest=0.0, largest=0.0)
@@ -140,10 +140,13 @@ class SceneMaker:
         )
 
     def _paste_clutter(self, image: Image, rng: np.random.Generator) -> None:
-        """Something that is no face, with the same borders that pasted faces have: clothes, or a piece of scenery."""
-        if rng.random() < 0.5:
-            portrait = self._portraits[int(rng.integers(len(self._portraits)))]
+        """Something that is no face, with the same borders that pasted faces have: clothes, bare skin, or scenery."""
+        kind = rng.random()
+        portrait = self._portraits[int(rng.integers(len(self._portraits)))]
+        if kind < 0.35:
             patch = portrait.image[int(portrait.box[3]) :]
+        elif kind < 0.6:
+            patch = _cheek(portrait)
         else:
             patch = self._background(rng)
         side = int(np.exp(rng.uniform(np.log(16), np.log(140))))
@@ -190,7 +193,8 @@ def _paste_portrait(
     size = image.shape[0]
     scale = width / float(portrait.box[2] - portrait.box[0])
     angle = np.deg2rad(rng.normal(0, 14) if rng.random() < 0.8 else rng.uniform(-45, 45))
-    stretch = np.array([[1.0], [np.exp(rng.normal(0, 0.05))]])
+    # A turned head is a narrower one.
+    stretch = np.array([[np.exp(-abs(rng.normal(0, 0.15))), np.exp(rng.normal(0, 0.05))]])
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * stretch
     centre = np.array([(portrait.box[0] + portrait.box[2]) / 2, (portrait.box[1] + portrait.box[3]) / 2])
     margin = min(0.4 * width, size / 2 - 1)
@@ -202,11 +206,34 @@ def _paste_portrait(
     height, breadth = portrait.image.shape[:2]
     shape = rng.random()
     mask = _ellipse(height, breadth) if shape < 0.5 else np.ones((height, breadth, 1), dtype=np.float32)
-    source = before_shrinking(portrait.image, 1 / scale)
+    source = _as_filmed(before_shrinking(portrait.image, 1 / scale), portrait, rng)
     alpha = cv2.warpAffine(mask[:, :, 0], matrix, (size, size), flags=cv2.INTER_LINEAR)[:, :, None]
     patch = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     image[:] = (image + alpha * (patch.astype(np.float32) - image)).astype(np.uint8)
     return box, transform(matrix, keypoints_of(portrait.landmarks))
+
+
+def _cheek(portrait: LoadedPortrait) -> Image:
+    """A patch of bare skin: what hands and arms look like from afar."""
+    x0, y0, x1, y1 = portrait.box
+    left, right = int(x0 + 0.12 * (x1 - x0)), int(x0 + 0.32 * (x1 - x0))
+    top, bottom = int(y0 + 0.6 * (y1 - y0)), int(y0 + 0.8 * (y1 - y0))
+    return portrait.image[max(top, 0) : bottom, max(left, 0) : right]
+
+
+def _as_filmed(image: Image, portrait: LoadedPortrait, rng: np.random.Generator) -> Image:
+    """In other light than a studio's, out of focus, and partly covered: each of them now and then."""
+    width = float(portrait.box[2] - portrait.box[0])
+    if rng.random() < 0.35:
+        curve = 255 * (np.arange(256) / 255) ** np.exp(rng.normal(0.15, 0.45))
+        image = np.asarray(cv2.LUT(image, curve.astype(np.uint8)), dtype=np.uint8)
+    if rng.random() < 0.25:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), width * rng.uniform(0.01, 0.06)), dtype=np.uint8)
+    if rng.random() < 0.15:
+        image = image.copy()
+        low, high = int(portrait.box[1] + width * rng.uniform(0.75, 1.0)), int(portrait.box[3])
+        image[low:high] = rng.integers(0, 256, 3)
+    return image
 
 
 def _overlaps(a: Floats, b: Floats) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vidrestore.threads import prefetch
+from vidrestore.alignment import before_shrinking
 from vidrestore.training.composites import SMALLEST_FACE, Scene, SceneMaker, load_backgrounds, load_groups
 from vidrestore.training.face_networks import ANCHORS, STRIDES, DetectorNetwork
-from vidrestore.training.loop import RunSettings, train
-from vidrestore.training.portraits import list_portraits, load_portraits
-from vidrestore.types import Floats
+from vidrestore.training.loop import RunSettings, autocast, train
+from vidrestore.training.portraits import LoadedPortrait, list_portraits, load_portraits
+from vidrestore.training.sheets import save_sheet, with_boxes
+from vidrestore.types import Floats, Image
 
 SCENE_SIZE = 320
 ANCHOR_RANGES = ((0.0, 16.0), (13.0, 28.0), (24.0, 52.0), (44.0, 100.0), (84.0, 190.0), (160.0, 1e9))
@@ -88,7 +89,8 @@ def detection_loss(outputs: Sequence[tuple[Tensor, Tensor, Tensor]], targets: Se
     """Quality focal loss (Li et al. 2020, arXiv 2006.04388), generalised IoU and keypoint distance."""
     size = outputs[0][0].shape[-1] * STRIDES[0]
     centres_np, strides_np = anchor_centres(size)
-    centres, strides = torch.from_numpy(centres_np), torch.from_numpy(strides_np)[:, None]
+    device = outputs[0][0].device
+    centres, strides = torch.from_numpy(centres_np).to(device), torch.from_numpy(strides_np)[:, None].to(device)
 
     def rows(index: int, columns: int) -> Tensor:
         parts = [
@@ -97,9 +99,9 @@ def detection_loss(outputs: Sequence[tuple[Tensor, Tensor, Tensor]], targets: Se
         return torch.cat(parts, dim=1)
 
     logits = rows(0, 1)[..., 0]
-    wanted = torch.from_numpy(np.stack([t.wanted for t in targets]))
-    boxes = torch.from_numpy(np.stack([t.boxes for t in targets]))
-    points = torch.from_numpy(np.stack([t.keypoints for t in targets]))
+    wanted = torch.from_numpy(np.stack([t.wanted for t in targets])).to(device)
+    boxes = torch.from_numpy(np.stack([t.boxes for t in targets])).to(device)
+    points = torch.from_numpy(np.stack([t.keypoints for t in targets])).to(device)
     chosen = wanted > 0
     count = chosen.sum().clamp(min=1)
     distances = rows(1, 4) * strides
@@ -134,7 +136,7 @@ def train_detector(portraits: Path, groups: Path, backgrounds: Path, settings: R
     """Train on composites of three folders; the checkpoint goes to ``settings.folder``."""
     cv2.setNumThreads(1)
     torch.manual_seed(settings.seed)
-    network: DetectorNetwork = DetectorNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network: DetectorNetwork = DetectorNetwork().to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     maker = SceneMaker(
         load_portraits(list_portraits(portraits, "train"), face_width=150),
         load_groups(groups, "train"),
@@ -142,18 +144,66 @@ def train_detector(portraits: Path, groups: Path, backgrounds: Path, settings: R
         SCENE_SIZE,
     )
 
-    def batches(seed: int) -> Iterator[Batch]:
-        rng = np.random.default_rng(seed)
-        while True:
-            scenes = [maker.draw(rng) for _ in range(settings.batch)]
-            pixels = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
-            yield torch.from_numpy((pixels.astype(np.float32) - 127.5) / 128), [assign(scene) for scene in scenes]
+    def draw(rng: np.random.Generator) -> Batch:
+        scenes = [maker.draw(rng) for _ in range(settings.batch)]
+        return _pixels([scene.image for scene in scenes]), [assign(scene) for scene in scenes]
 
     def loss_of(batch: Batch) -> dict[str, Tensor]:
         pixels, targets = batch
-        with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(pixels.contiguous(memory_format=torch.channels_last))
+        with autocast(settings.device):
+            outputs = network(pixels.to(settings.device).contiguous(memory_format=torch.channels_last))
         return detection_loss(outputs, targets)
 
-    train(network, lambda seed: prefetch(batches(seed), 3), loss_of, settings)
+    listed = list_portraits(portraits, "val")
+    held_out = [_fitted(p) for p in load_portraits(listed[:: max(1, len(listed) // 12)][:12], face_width=150)]
+
+    def on_report(_: int) -> dict[str, float]:
+        found = [find_faces(network, image, settings.device) for image in held_out]
+        cells = [
+            (with_boxes(image, boxes, points), ", ".join(f"{score:.2f}" for score in scores) or "no face")
+            for image, (boxes, points, scores) in zip(held_out, found, strict=True)
+        ]
+        save_sheet(cells, 4, settings.folder / "sheet.jpg")
+        return {"val_one_face": float(np.mean([len(scores) == 1 for _, _, scores in found]))}
+
+    train(network, draw, loss_of, settings, on_report)
     return network.eval()
+
+
+def _pixels(images: Sequence[Image]) -> Tensor:
+    """RGB pictures of one size to (N, 3, H, W), normalised as insightface does it."""
+    stacked = np.stack(images).transpose(0, 3, 1, 2).astype(np.float32)
+    return torch.from_numpy((stacked - 127.5) / 128)
+
+
+def _fitted(portrait: LoadedPortrait) -> Image:
+    """A portrait in the middle of a grey square of :data:`SCENE_SIZE`, made smaller where it must be."""
+    height, width = portrait.image.shape[:2]
+    scale = min(1.0, SCENE_SIZE / max(height, width))
+    shift = (SCENE_SIZE - scale * np.array([width, height])) / 2
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], dtype=np.float32)
+    fitted = cv2.warpAffine(
+        before_shrinking(portrait.image, 1 / scale), matrix, (SCENE_SIZE, SCENE_SIZE), borderValue=(127, 127, 127)
+    )
+    return np.asarray(fitted, dtype=np.uint8)
+
+
+@torch.inference_mode()
+def find_faces(network: DetectorNetwork, image: Image, device: str) -> tuple[Floats, Floats, list[float]]:
+    """Boxes (N, 4), keypoints (N, 5, 2) and scores 0..1 of what the network takes for a face in a square picture."""
+    network.eval()
+    levels = network(_pixels([image]).to(device))
+    network.train()
+
+    def rows(index: int, columns: int) -> np.ndarray:
+        maps = [level[index].permute(0, 2, 3, 1).reshape(-1, columns) for level in levels]
+        return torch.cat(maps).float().cpu().numpy()
+
+    centres, strides = anchor_centres(image.shape[0])
+    scores = 1 / (1 + np.exp(-rows(0, 1)[:, 0]))
+    distances = rows(1, 4) * strides[:, None]
+    boxes = np.concatenate((centres - distances[:, :2], centres + distances[:, 2:]), axis=1)
+    points = rows(2, 10).reshape(-1, 5, 2) * strides[:, None, None] + centres[:, None]
+    sizes = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
+    kept = np.array(cv2.dnn.NMSBoxes(sizes.tolist(), scores.tolist(), 0.5, 0.4), dtype=int).reshape(-1)
+    return boxes[kept], points[kept], scores[kept].tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,11 +13,10 @@ from torch.nn import functional as F
 
 from vidrestore.alignment import EMBEDDING_TEMPLATE, cut_aligned, keypoints_of
 from vidrestore.geometry import fit_similarity
-from vidrestore.threads import prefetch
 from vidrestore.training.degradations import degrade
 from vidrestore.training.face_networks import EmbeddingNetwork
 from vidrestore.training.landmarks import close_up
-from vidrestore.training.loop import RunSettings, train
+from vidrestore.training.loop import RunSettings, autocast, train
 from vidrestore.training.portraits import LoadedPortrait, list_portraits, load_portraits, mirrored_points
 from vidrestore.types import Image
 
@@ -66,20 +65,20 @@ class PersonLoss(nn.Module):
     The contrast is that of Khosla et al. 2020, arXiv 2004.11362.
     """
 
-    def __init__(self, network: EmbeddingNetwork, people: int) -> None:
+    def __init__(self, network: EmbeddingNetwork, people: int, device: str) -> None:
         super().__init__()
-        self.network = network
+        self.network, self._device = network, device
         self.centres = nn.Parameter(0.05 * torch.randn(people, 512))
 
     def forward(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(self._device):
             raw = self.network(pixels.contiguous(memory_format=torch.channels_last))
         embedding = F.normalize(raw.float())
         cosine = embedding @ F.normalize(self.centres).T
         margin = _MARGIN * F.one_hot(labels, cosine.shape[1])
         person = F.cross_entropy(_SCALE * (cosine - margin), labels, label_smoothing=0.05)
         similar = embedding @ embedding.T / _TEMPERATURE
-        itself = torch.eye(len(labels), dtype=torch.bool)
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         same = (labels[:, None] == labels[None]) & ~itself
         log_share = similar - torch.logsumexp(similar.masked_fill(itself, -1e9), dim=1, keepdim=True)
         contrast = -(log_share * same).sum() / same.sum().clamp(min=1)
@@ -93,25 +92,25 @@ def train_embedding(portraits: Path, settings: RunSettings) -> EmbeddingNetwork:
     maker = PairMaker(load_portraits(list_portraits(portraits, "train"), face_width=110))
     held_out = PairMaker(load_portraits(list_portraits(portraits, "val"), face_width=110))
     network: EmbeddingNetwork = EmbeddingNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = PersonLoss(network, len(maker.people))
+    model = PersonLoss(network, len(maker.people), settings.device).to(settings.device)
     rng = np.random.default_rng(1)
     probe = [view for person in range(len(held_out.people)) for view in held_out.draw(person, rng)]
 
-    def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        rng = np.random.default_rng(seed)
-        while True:
-            people = rng.permutation(len(maker.people))[: settings.batch // 2]
-            views = [view for person in people for view in maker.draw(int(person), rng)]
-            yield _pixels(views), torch.from_numpy(np.repeat(people, 2))
+    def draw(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        people = rng.permutation(len(maker.people))[: settings.batch // 2]
+        views = [view for person in people for view in maker.draw(int(person), rng)]
+        return _pixels(views), torch.from_numpy(np.repeat(people, 2))
 
     def loss_of(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = model(*batch)
+        losses: dict[str, Tensor] = model(*(part.to(settings.device) for part in batch))
         return losses
 
     def on_report(_: int) -> dict[str, float]:
+        if len(held_out.people) < 2:
+            return {}
         network.eval()
         with torch.inference_mode():
-            embedding = F.normalize(network(_pixels(probe))).numpy()
+            embedding = F.normalize(network(_pixels(probe).to(settings.device))).cpu().numpy()
         network.train()
         similar = embedding @ embedding.T
         labels = np.repeat(np.arange(len(embedding) // 2), 2)
@@ -119,7 +118,7 @@ def train_embedding(portraits: Path, settings: RunSettings) -> EmbeddingNetwork:
         same = (labels[:, None] == labels[None])[upper]
         return {"val_auc": area_under_curve(similar[upper][same], similar[upper][~same])}
 
-    train(model, lambda seed: prefetch(batches(seed), 3), loss_of, settings, on_report)
+    train(model, draw, loss_of, settings, on_report)
     return network.eval()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from vidrestore.alignment import before_shrinking
 from vidrestore.geometry import transform
-from vidrestore.threads import prefetch
 from vidrestore.training.composites import load_backgrounds
 from vidrestore.training.degradations import Degradation, degrade
 from vidrestore.training.face_networks import LandmarkNetwork
-from vidrestore.training.loop import RunSettings, train
+from vidrestore.training.loop import RunSettings, autocast, train
 from vidrestore.training.portraits import LoadedPortrait, list_portraits, load_portraits, mirrored_points
+from vidrestore.training.sheets import save_sheet, with_points
 from vidrestore.types import Floats, Image
 
 SIDE = LandmarkNetwork.SIDE
@@ -111,21 +111,20 @@ def train_landmarks(portraits: Path, backgrounds: Path, settings: RunSettings) -
     """Train on portraits and on pictures without faces; the checkpoint goes to ``settings.folder``."""
     cv2.setNumThreads(1)
     torch.manual_seed(settings.seed)
-    network: LandmarkNetwork = LandmarkNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network: LandmarkNetwork = LandmarkNetwork().to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenery = load_backgrounds(backgrounds, longest=384)
     maker = CloseUpMaker(load_portraits(list_portraits(portraits, "train"), face_width=150), scenery)
     held_out = CloseUpMaker(load_portraits(list_portraits(portraits, "val"), face_width=150), scenery)
     rng = np.random.default_rng(1)
-    probe = _pack([held_out.draw(rng) for _ in range(256)])
+    views = [held_out.draw(rng) for _ in range(256)]
+    probe = _pack(views)
 
-    def batches(seed: int) -> Iterator[Batch]:
-        rng = np.random.default_rng(seed)
-        while True:
-            yield _pack([maker.draw(rng) for _ in range(settings.batch)])
+    def draw(rng: np.random.Generator) -> Batch:
+        return _pack([maker.draw(rng) for _ in range(settings.batch)])
 
     def loss_of(batch: Batch) -> dict[str, Tensor]:
-        pixels, points, faces = batch
-        with torch.autocast("cpu", torch.bfloat16):
+        pixels, points, faces = (part.to(settings.device) for part in batch)
+        with autocast(settings.device):
             found, logits = network(pixels.contiguous(memory_format=torch.channels_last))
         distance = (found.float() - points).abs()[faces > 0].mean()
         face = F.binary_cross_entropy_with_logits(logits.float(), faces)
@@ -135,13 +134,25 @@ def train_landmarks(portraits: Path, backgrounds: Path, settings: RunSettings) -
         pixels, points, faces = probe
         network.eval()
         with torch.inference_mode():
-            found, logits = network(pixels)
+            found, logits = (part.float().cpu() for part in network(pixels.to(settings.device)))
         network.train()
+        _draw_sheet([image for image, _ in views[:12]], found, logits, settings.folder / "sheet.jpg")
         error = landmark_error(found[faces > 0], points[faces > 0])
         return {"val_error": error, "val_face_accuracy": float(((logits > 0) == (faces > 0)).float().mean())}
 
-    train(network, lambda seed: prefetch(batches(seed), 3), loss_of, settings, on_report)
+    train(network, draw, loss_of, settings, on_report)
     return network.eval()
+
+
+def _draw_sheet(images: Sequence[Image], found: Tensor, logits: Tensor, path: Path) -> None:
+    """Held-out crops with the points found, drawn where the network sees a face."""
+    cells = []
+    for image, points, sure in zip(
+        images, found.reshape(-1, 68, 2).numpy(), torch.sigmoid(logits).tolist(), strict=False
+    ):
+        pixels = (points + 1) * (SIDE / 2) - 0.5
+        cells.append((with_points(image, pixels) if sure > 0.5 else image, f"face {sure:.2f}"))
+    save_sheet(cells, 4, path)
 
 
 def landmark_error(found: Tensor, truth: Tensor) -> float:

@@ -1,4 +1,7 @@
-"""Portraits with 68 landmarks, read from a folder with an ``annotations.json``."""
+"""Portraits with 68 landmarks, read from a folder with an ``annotations.json``.
+
+Folders without one are made into such a folder by :mod:`vidrestore.training.survey`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from vidrestore.errors import ConfigError
 from vidrestore.geometry import transform
 from vidrestore.types import Floats, Image
 
+INDEX = "annotations.json"
+_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _JAW = [*range(16, -1, -1)]
 _BROWS = [*range(26, 16, -1)]
 _NOSE = [27, 28, 29, 30, 35, 34, 33, 32, 31]
@@ -64,9 +69,9 @@ def list_portraits(folder: Path, split: str) -> list[Portrait]:
     Raises:
         ConfigError: the folder has no ``annotations.json`` or nothing of that split.
     """
-    index = folder / "annotations.json"
+    index = folder / INDEX
     if not index.is_file():
-        raise ConfigError(f"no annotations.json in {folder}: name a folder of annotated portraits")
+        raise ConfigError(f"no {INDEX} in {folder}: name a folder of annotated portraits")
     try:
         rows = json.loads(index.read_text(encoding="utf-8"))
         found = [_portrait(folder, row) for row in rows if row["split"] == split]
@@ -89,8 +94,23 @@ def _portrait(folder: Path, row: dict[str, Any]) -> Portrait:
     )
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in ``folder`` and its sub-folders, in order of their names, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
 def read_rgb(path: Path) -> Image:
-    """A photograph as RGB (H, W, 3)."""
+    """A photograph as RGB (H, W, 3), upright where the camera says how it was held.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ConfigError(f"{path} is not a picture that can be read")

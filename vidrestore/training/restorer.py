@@ -1,15 +1,9 @@
-"""Train the embedded restorer.
-
-Each sample is an aligned portrait, a degradation of it, and between zero and three references: other photographs of
-the same person where there are any, else the same photograph moved, turned and re-lit, as another frame of one
-recording would be. About a third of the samples have no reference, so the generic memory learns to stand alone.
-"""
+"""Train the embedded restorer, anew or from weights that there are."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,122 +13,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrestore.alignment import TEMPLATE_SIZE
-from vidrestore.evaluation import psnr
-from vidrestore.geometry import transform
-from vidrestore.restorers.compact.network import CompactNetwork, CompactShape, Memory
-from vidrestore.restorers.components import component_boxes
-from vidrestore.threads import prefetch
-from vidrestore.training.degradations import Degradation, degrade, fade, footage, moderate, severe
-from vidrestore.training.loop import RunSettings, train
-from vidrestore.training.portraits import AlignedPortrait, align_portrait, list_portraits, mirrored_points
-from vidrestore.types import Floats, Image
+from vidrestore.errors import ConfigError
+from vidrestore.metrics import psnr
+from vidrestore.restorers.compact.network import CompactNetwork, Memory
+from vidrestore.restorers.compact.restorer import load_network
+from vidrestore.training.degradations import describe
+from vidrestore.training.loop import RunSettings, autocast, train
+from vidrestore.training.portraits import AlignedPortrait, align_portrait, list_portraits
+from vidrestore.training.samples import Sample, SampleMaker, boxes_of
+from vidrestore.training.sheets import save_sheet
+from vidrestore.types import Image
 
-MOST_REFERENCES = 3
-SHAPE = CompactShape(blocks=(2, 3, 6))
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One face to restore, with its truth and the references to restore it from."""
-
-    degraded: Image
-    truth: Image
-    boxes: Floats
-    references: tuple[Image, ...]
-    reference_boxes: tuple[Floats, ...]
-
-
-class SampleMaker:
-    """Draws samples from aligned portraits."""
-
-    def __init__(self, portraits: Sequence[AlignedPortrait]) -> None:
-        self._portraits = portraits
-        self._by_person: dict[str, list[int]] = {}
-        for index, portrait in enumerate(portraits):
-            self._by_person.setdefault(portrait.person, []).append(index)
-
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """A random sample."""
-        index = int(rng.integers(len(self._portraits)))
-        portrait = jitter(mirror(self._portraits[index]) if rng.random() < 0.5 else self._portraits[index], rng, 0.02)
-        degradation = _mixture(rng)
-        references = [] if rng.random() < 0.35 else self._references(index, portrait, rng)
-        colour = Degradation(grey=degradation.grey, contrast=degradation.contrast, tint=degradation.tint)
-        return Sample(
-            degrade(portrait.image, degradation),
-            fade(portrait.image, colour),
-            _boxes(_jittered_points(portrait.landmarks, rng, degradation.downscale)),
-            tuple(fade(_soften(reference.image, rng), colour) for reference in references),
-            tuple(_boxes(reference.landmarks) for reference in references),
-        )
-
-    def _references(self, index: int, portrait: AlignedPortrait, rng: np.random.Generator) -> list[AlignedPortrait]:
-        others = [other for other in self._by_person[portrait.person] if other != index]
-        count = int(rng.integers(1, MOST_REFERENCES + 1))
-        if others and rng.random() < 0.6:
-            chosen = rng.permutation(others)[:count]
-            return [jitter(self._portraits[int(other)], rng, 0.03) for other in chosen]
-        return [relight(jitter(portrait, rng, 0.06), rng) for _ in range(count)]
-
-
-def _mixture(rng: np.random.Generator) -> Degradation:
-    draw = rng.random()
-    if draw < 0.3:
-        return moderate(rng)
-    return footage(rng) if draw < 0.93 else severe(rng)
-
-
-def mirror(portrait: AlignedPortrait) -> AlignedPortrait:
-    """The portrait as in a mirror."""
-    image = np.ascontiguousarray(portrait.image[:, ::-1])
-    return AlignedPortrait(portrait.person, image, mirrored_points(portrait.landmarks, image.shape[1]))
-
-
-def jitter(portrait: AlignedPortrait, rng: np.random.Generator, amount: float) -> AlignedPortrait:
-    """Move, scale, turn and shear a portrait by about ``amount``, around its centre."""
-    size = portrait.image.shape[0]
-    matrix = np.eye(2) + amount * rng.standard_normal((2, 2))
-    centre = np.full(2, (size - 1) / 2)
-    shift = centre - matrix @ centre + 0.3 * amount * size * rng.standard_normal(2)
-    affine = np.concatenate((matrix, shift[:, None]), axis=1).astype(np.float32)
-    image = cv2.warpAffine(
-        portrait.image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    return AlignedPortrait(portrait.person, np.asarray(image, dtype=np.uint8), transform(affine, portrait.landmarks))
-
-
-def relight(portrait: AlignedPortrait, rng: np.random.Generator) -> AlignedPortrait:
-    """Change exposure, contrast and colour balance a little."""
-    gain = 1 + 0.12 * rng.standard_normal() + 0.03 * rng.standard_normal(3)
-    picture = (portrait.image.astype(np.float32) - 110) * gain + 110 + 8 * rng.standard_normal()
-    return AlignedPortrait(portrait.person, np.clip(picture, 0, 255).astype(np.uint8), portrait.landmarks)
-
-
-def _soften(image: Image, rng: np.random.Generator) -> Image:
-    """References of a real video are sharp, but not as sharp as a studio portrait."""
-    if rng.random() < 0.5:
-        return image
-    return degrade(
-        image,
-        Degradation(
-            downscale=rng.uniform(1, 3),
-            noise=rng.uniform(0, 5),
-            jpeg_quality=int(rng.integers(60, 100)),
-            seed=int(rng.integers(2**31)),
-        ),
-    )
-
-
-def _boxes(landmarks: Floats) -> Floats:
-    return component_boxes(landmarks).astype(np.float32)
-
-
-def _jittered_points(landmarks: Floats, rng: np.random.Generator, downscale: float) -> Floats:
-    """Landmarks as well as they can be found in a picture degraded this much."""
-    spread = min(8.0, 1 + 0.5 * downscale)
-    return (landmarks + spread * rng.standard_normal((1, 2)) + 1.0 * rng.standard_normal(landmarks.shape)).astype(
-        np.float32
-    )
+_PROBE = 24
+"""Held-out faces, degraded once, that every report measures, at most."""
+_VIEWS = 4
+"""How often each held-out face is among them, about."""
 
 
 def to_tensor(images: Sequence[Image], device: str) -> Tensor:
@@ -144,17 +37,21 @@ def to_tensor(images: Sequence[Image], device: str) -> Tensor:
 
 
 def restoration_loss(restored: Tensor, truth: Tensor, boxes: Tensor) -> Tensor:
-    """L1 of levels and of their differences to the right and below; eyes and mouth count three times."""
+    """Logarithm of the squared error of each face, and L1 of level differences to the right and below.
+
+    The first is PSNR itself, so light and heavy damage count alike (as in NAFNet, Chen et al. 2022, arXiv 2204.04676).
+    The second keeps edges; eyes and mouth count three times in both.
+    """
     weight = torch.ones_like(truth[:, :1])
     for index, face in enumerate(boxes.round().long().clamp(0, truth.shape[-1]).tolist()):
         for row in (0, 1, 3):
             x0, y0, x1, y1 = face[row]
             weight[index, :, y0:y1, x0:x1] = 3.0
     error = restored - truth
-    level = (weight * torch.sqrt(error.square() + 1e-6)).mean()
+    squared = (weight * error.square()).mean(dim=(1, 2, 3))
     across = (weight[..., 1:] * (error[..., 1:] - error[..., :-1]).abs()).mean()
     down = (weight[..., 1:, :] * (error[..., 1:, :] - error[..., :-1, :]).abs()).mean()
-    return level + 0.5 * (across + down)
+    return 0.05 * torch.log(squared + 1e-4).mean() + 0.5 * (across + down)
 
 
 def remember(network: CompactNetwork, samples: Sequence[Sample], device: str) -> list[Memory | None]:
@@ -169,46 +66,127 @@ def remember(network: CompactNetwork, samples: Sequence[Sample], device: str) ->
     ]
 
 
-def _batches(maker: SampleMaker, batch: int, seed: int) -> Iterator[list[Sample]]:
-    rng = np.random.default_rng(seed)
-    while True:
-        yield [maker.draw(rng) for _ in range(batch)]
+def losses_of(network: CompactNetwork, samples: Sequence[Sample], device: str) -> dict[str, Tensor]:
+    """The ``loss`` of a batch, and ``gain_l1``: by how much restoring lowers the mean absolute error."""
+    faces = to_tensor([sample.degraded for sample in samples], device)
+    truth = to_tensor([sample.truth for sample in samples], device)
+    boxes = torch.from_numpy(np.stack([sample.boxes for sample in samples])).to(device)
+    with autocast(device):
+        restored = network(faces, boxes, remember(network, samples, device))
+    loss = restoration_loss(restored.float(), truth, boxes)
+    return {"loss": loss, "gain_l1": F.l1_loss(faces, truth) - F.l1_loss(restored.float(), truth)}
 
 
-def train_restorer(portraits: Path, settings: RunSettings) -> CompactNetwork:
-    """Train on the sharp portraits of ``portraits``; weights and sample sheets go to ``settings.folder``."""
+@torch.inference_mode()
+def condense_people(network: CompactNetwork, people: Sequence[AlignedPortrait], seed: int) -> None:
+    """Fill the generic memory with k-means centres of what all of ``people`` would put in a specific one.
+
+    As DFDNet makes its dictionaries (Li et al. 2020, arXiv 2008.00418), but by position: the centres of keys become
+    keys, and the mean values of their members values.
+    """
+    device = next(network.parameters()).device
+    memories = []
+    for person in people:
+        boxes = torch.from_numpy(boxes_of(person.landmarks)[None]).to(device)
+        memories.append(network.memorize(to_tensor([person.image], str(device)), boxes))
+    memory = Memory.joined(memories)
+    for reader, keys, values in zip(network.component_readers(), memory.keys, memory.values, strict=True):
+        entries = len(reader.generic_keys)
+        criteria = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0.0)
+        cv2.setRNGSeed(seed)
+        _, labels, centres = cv2.kmeans(keys.cpu().numpy(), entries, None, criteria, 1, cv2.KMEANS_RANDOM_CENTERS)  # type: ignore[call-overload]
+        members = torch.from_numpy(labels[:, 0]).to(device)
+        counts = torch.bincount(members, minlength=entries).clamp(min=1)[:, None]
+        reader.generic_keys.copy_(torch.from_numpy(centres))
+        reader.generic_values.copy_(torch.zeros_like(reader.generic_values).index_add_(0, members, values) / counts)
+
+
+def start_network(initial: Path | None, people: Sequence[AlignedPortrait], seed: int) -> CompactNetwork:
+    """A network to train: that of weight file ``initial``, or a new one with a generic memory of ``people``."""
+    if initial is not None:
+        return load_network(initial)
+    torch.manual_seed(seed)
+    network = CompactNetwork()
+    condense_people(network, people, seed)
+    return network
+
+
+def train_restorer(portraits: Path, settings: RunSettings, initial: Path | None = None) -> CompactNetwork:
+    """Train on the sharp portraits of ``portraits``; weights and sample sheets go to ``settings.folder``.
+
+    ``initial`` is a weight file to start from instead of a fresh network.
+
+    Raises:
+        ConfigError: no portrait is sharp, or none of those held out.
+        WeightsError: ``initial`` or the checkpoint is damaged or of another network.
+    """
     cv2.setNumThreads(1)
-    torch.manual_seed(settings.seed)
-    network: CompactNetwork = CompactNetwork(SHAPE).to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    maker = SampleMaker([align_portrait(p, TEMPLATE_SIZE) for p in list_portraits(portraits, "train") if p.hq])
-    held_out = [align_portrait(p, TEMPLATE_SIZE) for p in list_portraits(portraits, "val") if p.hq and not p.synthetic]
+    sharp, others, held_out = _load(portraits)
+    maker = SampleMaker(sharp, others)
+    network: CompactNetwork = start_network(initial, sharp[:64], settings.seed).to(
+        settings.device, memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
     probe_maker, rng = SampleMaker(held_out), np.random.default_rng(1)
-    probe = [probe_maker.draw(rng) for _ in range(12)]
-
-    def loss_of(samples: list[Sample]) -> dict[str, Tensor]:
-        faces = to_tensor([sample.degraded for sample in samples], settings.device)
-        truth = to_tensor([sample.truth for sample in samples], settings.device)
-        boxes = torch.from_numpy(np.stack([sample.boxes for sample in samples])).to(settings.device)
-        with torch.autocast(settings.device.split(":")[0], torch.bfloat16):
-            restored = network(faces, boxes, remember(network, samples, settings.device))
-        loss = restoration_loss(restored.float(), truth, boxes)
-        return {"loss": loss, "gain_l1": F.l1_loss(faces, truth) - F.l1_loss(restored.float(), truth)}
-
-    def on_report(_: int) -> dict[str, float]:
-        restored = restore_samples(network, probe, settings.device)
-        gains = [psnr(out, s.truth) - psnr(s.degraded, s.truth) for out, s in zip(restored, probe, strict=True)]
-        rows = [np.hstack((s.degraded, out, s.truth)) for s, out in zip(probe, restored, strict=True)]
-        sheet = np.vstack(rows[:6])[:, :, ::-1]
-        cv2.imwrite(str(settings.folder / "sheet.jpg"), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])
-        return {"val_psnr_gain": float(np.mean(gains))}
-
-    steps = train(
-        network, lambda seed: prefetch(_batches(maker, settings.batch, seed), 4), loss_of, settings, on_report
-    )
-    (settings.folder / "recipe.json").write_text(
-        json.dumps({"steps": steps, "batch": settings.batch, "seed": settings.seed, "minutes": settings.minutes})
+    probe = [probe_maker.draw(rng) for _ in range(min(_PROBE, _VIEWS * len(held_out)))]
+    train(
+        network,
+        lambda rng: [maker.draw(rng) for _ in range(settings.batch)],
+        lambda samples: losses_of(network, samples, settings.device),
+        settings,
+        lambda _: _examine(network, probe, settings),
     )
     return network.eval()
+
+
+def _load(portraits: Path) -> tuple[list[AlignedPortrait], list[AlignedPortrait], list[AlignedPortrait]]:
+    """Sharp portraits to learn from, further ones of the same people, and sharp real ones that are held out."""
+    listed, kept_back = list_portraits(portraits, "train"), list_portraits(portraits, "val")
+    sharp = [p for p in listed if p.hq]
+    held_out = [p for p in kept_back if p.hq and not p.synthetic]
+    if not sharp or not held_out:
+        raise ConfigError(
+            f"{portraits} has {len(sharp)} pictures to learn from and {len(held_out)} to hold out in which the face is "
+            "large and sharp enough, and restoring needs one of each at least: add pictures, or allow smaller faces "
+            "with --min-face-width"
+        )
+    people = {p.person for p in sharp}
+    others = [p for p in listed if not p.hq and p.person in people]
+    aligned = [[align_portrait(p, TEMPLATE_SIZE) for p in chosen] for chosen in (sharp, others, held_out)]
+    return aligned[0], aligned[1], aligned[2]
+
+
+def _examine(network: CompactNetwork, probe: Sequence[Sample], settings: RunSettings) -> dict[str, float]:
+    """Gains on held-out faces in dB, in all and of references in eyes and mouth; and the sample sheet."""
+    restored = restore_samples(network, probe, settings.device)
+    gains = [psnr(out, s.truth) - psnr(s.degraded, s.truth) for out, s in zip(restored, probe, strict=True)]
+    _draw_sheet(probe[:6], restored[:6], settings.folder / "sheet.jpg")
+    figures = {"val_psnr_gain": float(np.mean(gains))}
+    own = [(out, s) for out, s in zip(restored, probe, strict=True) if s.references]
+    if own:
+        alone = restore_samples(network, [replace(s, references=()) for _, s in own], settings.device)
+        lift = [component_psnr(out, s) - component_psnr(bare, s) for (out, s), bare in zip(own, alone, strict=True)]
+        figures["val_reference_gain"] = float(np.mean(lift))
+    return figures
+
+
+def _draw_sheet(samples: Sequence[Sample], restored: Sequence[Image], path: Path) -> None:
+    cells = []
+    for sample, picture in zip(samples, restored, strict=True):
+        before, after = psnr(sample.degraded, sample.truth), psnr(picture, sample.truth)
+        count = len(sample.references)
+        cells.append((sample.degraded, f"degraded, {before:.2f} dB: {describe(sample.degradation)}"))
+        cells.append((picture, f"restored, {after:.2f} dB ({after - before:+.2f}), references: {count}"))
+        cells.append((sample.truth, "truth"))
+    save_sheet(cells, 3, path)
+
+
+def component_psnr(restored: Image, sample: Sample) -> float:
+    """PSNR in dB over the pixels of both eyes and the mouth."""
+    inside = np.zeros(restored.shape[:2], dtype=bool)
+    for row in (0, 1, 3):
+        x0, y0, x1, y1 = np.clip(np.rint(sample.boxes[row]), 0, restored.shape[0]).astype(int)
+        inside[y0:y1, x0:x1] = True
+    return psnr(restored[inside], sample.truth[inside])
 
 
 def restore_samples(network: CompactNetwork, samples: Sequence[Sample], device: str) -> list[Image]:

@@ -80,6 +80,17 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def comment_of(path: Path) -> str:
+    """The comment in a file's metadata; empty where it has none.
+
+    Raises:
+        VideoError: the file cannot be opened.
+
+    """
+    with open_source(path) as container:
+        return next((text for key, text in container.metadata.items() if key.lower() == "comment"), "")
+
+
 def stream_start(path: Path) -> Fraction:
     """Seconds at which the first video stream starts: the zero of every ``Span``."""
     with open_source(path) as container:

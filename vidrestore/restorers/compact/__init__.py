@@ -1,5 +1,12 @@
 """The embedded restorer: a small dual-dictionary network, and its weight files."""
 
-from vidrestore.restorers.compact.restorer import CompactRestorer, is_compact_file, load_compact, save_compact
+from vidrestore.restorers.compact.restorer import (
+    CompactRestorer,
+    is_compact_file,
+    licence_in,
+    load_compact,
+    load_network,
+    save_compact,
+)
 
-__all__ = ["CompactRestorer", "is_compact_file", "load_compact", "save_compact"]
+__all__ = ["CompactRestorer", "is_compact_file", "licence_in", "load_compact", "load_network", "save_compact"]

@@ -30,7 +30,9 @@ class CompactShape:
     """Sizes of the network; stored beside the weights."""
 
     width: int = 48
-    blocks: tuple[int, int, int] = (2, 2, 4)
+    blocks: tuple[int, int, int, int] = (2, 3, 3, 4)
+    """Gated blocks on the way down at strides 4, 8 and 16, and at the bottom, stride 32."""
+    bottom_width: int = 320
     key_width: int = 32
     entries: int = 256
 
@@ -64,17 +66,23 @@ class GatedBlock(nn.Module):
         self.norm2 = nn.GroupNorm(1, width)
         self.expand2 = nn.Conv2d(width, 2 * width, 1)
         self.project2 = nn.Conv2d(width, width, 1)
-        self.scale1 = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
-        self.scale2 = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
+        with torch.no_grad():  # a deep stack starts near the identity
+            for project in (self.project1, self.project2):
+                project.weight.mul_(0.1)
+                project.bias.mul_(0.1)  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = self.spatial(self.expand1(self.norm1(x))).chunk(2, dim=1)
         y = a * b
         y = y * self.attention(y.mean(dim=(2, 3), keepdim=True))
-        x = x + self.scale1 * self.project1(y)
+        x = x + self.project1(y)
         a, b = self.expand2(self.norm2(x)).chunk(2, dim=1)
-        change: Tensor = self.scale2 * self.project2(a * b)
+        change: Tensor = self.project2(a * b)
         return x + change
+
+
+def _stack(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(GatedBlock(width) for _ in range(count)))
 
 
 class ReferenceEncoder(nn.Module):
@@ -103,7 +111,7 @@ class ComponentReader(nn.Module):
         self.query = nn.Conv2d(width, keys, 1)
         self.key = nn.Conv2d(width, keys, 1)
         self.value = nn.Conv2d(width, width, 1)
-        self.place = nn.Parameter(0.5 * torch.randn(1, keys, side, side))
+        self.place = nn.Parameter(_places(keys, side))
         self.generic_keys = nn.Parameter(torch.randn(shape.entries, keys))
         self.generic_values = nn.Parameter(0.1 * torch.randn(shape.entries, width))
         self.mask = nn.Sequential(
@@ -112,6 +120,9 @@ class ComponentReader(nn.Module):
         self.fuse = nn.Sequential(
             nn.Conv2d(2 * width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
         )
+        last = self.fuse[-1]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         window = torch.hann_window(side + 2, periodic=False)[1:-1].clamp(max=0.5) * 2
         self.register_buffer("window", torch.outer(window, window)[None, None], persistent=False)
 
@@ -143,6 +154,18 @@ class ComponentReader(nn.Module):
         return change * self.window
 
 
+def _places(keys: int, side: int) -> Tensor:
+    """Random Fourier features (1, K, side, side) of the position in a component (Tancik et al. 2020, arXiv 2006.10739).
+
+    A query that says no more than where it is reads a soft neighbourhood of about two positions, so what a reference
+    shows in the same place is read from the first step of a training on.
+    """
+    steps = (torch.arange(side) + 0.5) / side
+    position = torch.stack(torch.meshgrid(steps, steps, indexing="xy")).flatten(1)
+    angles = 10.0 * torch.randn(keys // 2, 2) @ position
+    return 1.7 * torch.cat((angles.cos(), angles.sin())).reshape(1, keys, side, side)
+
+
 def cut_boxes(maps: Tensor, boxes: Tensor, side: int, size: int) -> Tensor:
     """Cut boxes (B, 4), in pixels of a ``size`` x ``size`` face, out of maps (B, C, h, w): (B, C, side, side)."""
     steps = (torch.arange(side, device=maps.device, dtype=boxes.dtype) + 0.5) / side
@@ -162,7 +185,7 @@ def paste_boxes(patches: Tensor, boxes: Tensor, map_side: int, size: int) -> Ten
 
 
 class CompactNetwork(nn.Module):
-    """Restores faces (B, 3, S, S) in [-1, 1], S a multiple of 16, aligned to the FFHQ template.
+    """Restores faces (B, 3, S, S) in [-1, 1], S a multiple of 32, aligned to the FFHQ template.
 
     ``boxes`` (B, 4, 4) are the component boxes in pixels, real-valued; ``memories[i]`` is the specific memory of face
     i, or ``None`` for the generic memory alone.
@@ -172,30 +195,37 @@ class CompactNetwork(nn.Module):
         super().__init__()
         self.shape = shape = shape or CompactShape()
         width = shape.width
-        first, second, middle = shape.blocks
+        first, second, third, bottom = shape.blocks
         self.stem = nn.Conv2d(3 * SHUFFLE**2, width, 3, padding=1)
-        self.encode1 = nn.Sequential(*(GatedBlock(width) for _ in range(first)))
+        self.encode1 = _stack(width, first)
         self.down1 = nn.Conv2d(width, 2 * width, 2, stride=2)
-        self.encode2 = nn.Sequential(*(GatedBlock(2 * width) for _ in range(second)))
+        self.encode2 = _stack(2 * width, second)
         self.down2 = nn.Conv2d(2 * width, 4 * width, 2, stride=2)
-        self.middle = nn.Sequential(*(GatedBlock(4 * width) for _ in range(middle)))
+        self.encode3 = _stack(4 * width, third)
+        self.down3 = nn.Conv2d(4 * width, shape.bottom_width, 2, stride=2)
+        self.bottom = _stack(shape.bottom_width, bottom)
+        self.up3 = nn.Conv2d(shape.bottom_width, 16 * width, 1)
+        self.decode3 = _stack(4 * width, third)
         self.up2 = nn.Conv2d(4 * width, 8 * width, 1)
-        self.decode2 = nn.Sequential(*(GatedBlock(2 * width) for _ in range(second)))
+        self.decode2 = _stack(2 * width, second)
         self.up1 = nn.Conv2d(2 * width, 4 * width, 1)
-        self.decode1 = nn.Sequential(*(GatedBlock(width) for _ in range(first)))
+        self.decode1 = _stack(width, first)
         self.readers = nn.ModuleDict(
             {name: ComponentReader(side, shape) for name, side in zip(COMPONENTS, _COMPONENT_SIDES, strict=True)}
         )
-        self.refine = nn.Sequential(GatedBlock(width), GatedBlock(width))
+        self.refine = _stack(width, 2)
         self.head = nn.Conv2d(width, 3 * SHUFFLE**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
+    def component_readers(self) -> list[ComponentReader]:
+        """The readers in the order of :data:`COMPONENTS`."""
+        return [self.readers[name] for name in COMPONENTS]  # type: ignore[misc]
+
     def memorize(self, references: Tensor, boxes: Tensor) -> Memory:
         """Specific memory of one person from references (N, 3, S, S) in [-1, 1] and their boxes (N, 4, 4)."""
         keys, values = [], []
-        for name, row in zip(COMPONENTS, _BOX_OF_COMPONENT, strict=True):
-            reader: ComponentReader = self.readers[name]  # type: ignore[assignment]
+        for reader, row in zip(self.component_readers(), _BOX_OF_COMPONENT, strict=True):
             crops = cut_boxes(references, boxes[:, row], SHUFFLE * reader.side, references.shape[-1])
             key, value = reader.memorize(crops)
             keys.append(key)
@@ -205,8 +235,10 @@ class CompactNetwork(nn.Module):
     def forward(self, faces: Tensor, boxes: Tensor, memories: Sequence[Memory | None] | None = None) -> Tensor:
         wide = self.encode1(self.stem(F.pixel_unshuffle(faces, SHUFFLE)))
         half = self.encode2(self.down1(wide))
-        deep = self.middle(self.down2(half))
-        half = self.decode2(F.pixel_shuffle(self.up2(deep), 2) + half)
+        quarter = self.encode3(self.down2(half))
+        deep = self.bottom(self.down3(quarter))
+        quarter = self.decode3(F.pixel_shuffle(self.up3(deep), 2) + quarter)
+        half = self.decode2(F.pixel_shuffle(self.up2(quarter), 2) + half)
         wide = self.decode1(F.pixel_shuffle(self.up1(half), 2) + wide)
         wide = wide + self._read_components(wide, boxes, memories or [None] * len(faces), faces.shape[-1])
         return faces + F.pixel_shuffle(self.head(self.refine(wide)), SHUFFLE)
@@ -217,8 +249,7 @@ class CompactNetwork(nn.Module):
         for index, memory in enumerate(memories):
             groups.setdefault(id(memory), []).append(index)
         added = torch.zeros_like(wide)
-        for number, (name, row) in enumerate(zip(COMPONENTS, _BOX_OF_COMPONENT, strict=True)):
-            reader: ComponentReader = self.readers[name]  # type: ignore[assignment]
+        for number, (reader, row) in enumerate(zip(self.component_readers(), _BOX_OF_COMPONENT, strict=True)):
             box = boxes[:, row]
             features = cut_boxes(wide, box, reader.side, size)
             changes = torch.empty_like(features)

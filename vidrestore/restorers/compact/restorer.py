@@ -20,6 +20,7 @@ from vidrestore.restorers.torch_restorer import TorchRestorer
 from vidrestore.types import Floats
 
 _METADATA_KEY = "vidrestore.compact"
+_LICENCE_KEY = "licence"
 
 
 class CompactRestorer(TorchRestorer[Memory]):
@@ -43,28 +44,38 @@ class CompactRestorer(TorchRestorer[Memory]):
         return restored
 
 
-def save_compact(network: CompactNetwork, path: Path) -> None:
-    """Write weights, in half precision, and the shape of ``network`` to ``path``."""
+def save_compact(network: CompactNetwork, path: Path, licence: str | None = None) -> None:
+    """Write weights, in half precision, and the shape of ``network`` to ``path``; ``licence`` where one is known."""
     tensors = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    metadata = {_METADATA_KEY: json.dumps(dataclasses.asdict(network.shape))}
     part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(dataclasses.asdict(network.shape))})
+    save_file(tensors, part, metadata=metadata if licence is None else {**metadata, _LICENCE_KEY: licence})
     part.chmod(0o644)  # safetensors makes files that only their owner can read
     part.replace(path)
 
 
 def is_compact_file(path: Path) -> bool:
     """Whether ``path`` is a weight file of a compact network; also False where it cannot be read at all."""
+    return _METADATA_KEY in _metadata(path)
+
+
+def licence_in(path: Path) -> str | None:
+    """The licence that the weight file ``path`` tells; None where it tells none or is no safetensors file."""
+    return _metadata(path).get(_LICENCE_KEY)
+
+
+def _metadata(path: Path) -> dict[str, str]:
     if path.suffix != ".safetensors":
-        return False
+        return {}
     try:
         with safe_open(path, "pt") as file:
-            return _METADATA_KEY in (file.metadata() or {})
+            return file.metadata() or {}
     except (OSError, SafetensorError):
-        return False
+        return {}
 
 
-def load_compact(path: Path, name: str, licence: str, device: str) -> CompactRestorer:
-    """The restorer of a weight file.
+def load_network(path: Path) -> CompactNetwork:
+    """The network of a weight file, in float32 on the CPU.
 
     Raises:
         WeightsError: the file is damaged, or its tensors do not fit the shape it claims.
@@ -77,4 +88,13 @@ def load_compact(path: Path, name: str, licence: str, device: str) -> CompactRes
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path} is no usable weight file of the compact network: {error}") from error
-    return CompactRestorer(network, torch.device(device), name, licence)
+    return network
+
+
+def load_compact(path: Path, name: str, licence: str, device: str) -> CompactRestorer:
+    """The restorer of a weight file.
+
+    Raises:
+        WeightsError: as :func:`load_network`.
+    """
+    return CompactRestorer(load_network(path), torch.device(device), name, licence)

@@ -89,7 +89,8 @@ def test_interview_comes_nearer_to_the_original(restored) -> None:
     # Both clips have the same frames with the same timestamps, so the analysis at hand serves for the truth.
     measured = measure_videos(CLIPS / "interview_edit_720p.mp4", source, [output], analysis, judge=None)
     (figures,) = summarise(measured)["outputs"]
-    assert figures["psnr_gain"] > 0, figures
+    assert figures["psnr_gain"] > 0.4 and figures["improved"] > 0.95, figures
+    assert 0.8 < figures["sharpness_ratio"] < 1.15, figures
 
 
 def test_a_clip_without_faces_stays_as_it_is(restored) -> None:

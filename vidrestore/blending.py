@@ -12,25 +12,29 @@ import numpy as np
 from vidrestore.geometry import invert, transform
 from vidrestore.types import FaceCrop, Floats, Frame, Image
 
-_RAMP = 0.045
+_RAMP = 0.065
 """Width of the mask's soft border, in sides of the crop."""
+_GROWTH = 1.15
+"""By how much the mask is larger than the face's outline, so that its border lies on hair and collar, not on skin."""
 _COLOUR_BLUR = 0.06
 """Colour and light coarser than this, in sides of the crop, are the source's."""
-_FOREHEAD = 0.45
-"""How far above the brows the mask reaches, in distances from the brows to the bottom of the nose."""
+_FOREHEAD = 0.7
+"""How far above the brows the outline reaches, in distances from the brows to the bottom of the nose."""
 _BROWS = slice(17, 27)
 _NOSE_BASE = 33
 _JAW = slice(0, 17)
 
 
 def face_mask(landmarks: Floats, size: int) -> Floats:
-    """Weights 0..1 (size, size): one inside jaw, cheeks and brows of landmarks (68, 2), soft at the border.
+    """Weights 0..1 (size, size): one on the face with landmarks (68, 2), jaw to forehead, soft around it.
 
-    The border is soft to the inside, so hair, ears and background outside the outline stay untouched.
+    The border falls off over the ears and the hairline; what is further away stays untouched.
     """
     brows = landmarks[_BROWS]
     up = (brows.mean(axis=0) - landmarks[_NOSE_BASE]) * _FOREHEAD
-    outline = cv2.convexHull(np.concatenate((landmarks[_JAW], brows + up)).astype(np.float32))
+    points = np.concatenate((landmarks[_JAW], brows + up))
+    centre = points.mean(axis=0)
+    outline = cv2.convexHull((centre + _GROWTH * (points - centre)).astype(np.float32))
     mask = np.zeros((size, size), dtype=np.uint8)
     cv2.fillConvexPoly(mask, np.rint(outline * 16).astype(np.int32), 255, shift=4)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) / (_RAMP * size)

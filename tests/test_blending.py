@@ -37,7 +37,7 @@ def noise(shape: tuple[int, ...], seed: int = 5) -> NDArray[np.uint8]:
 
 
 def outline(landmarks: NDArray[np.float32], shape: tuple[int, ...], margin: int) -> NDArray[np.bool_]:
-    """Where the face is: its landmarks with the forehead, a sixth larger for the border, and ``margin`` pixels around."""
+    """Where the face is: jaw and forehead, a sixth larger for the border, and ``margin`` pixels around."""
     brows = landmarks[17:27]
     forehead = brows + 0.75 * (brows.mean(axis=0) - landmarks[33])
     points = np.concatenate([landmarks[:17], forehead])

@@ -9,8 +9,8 @@ from skimage import data
 
 from vidrestore.errors import ConfigError
 from vidrestore.metrics import psnr
-from vidrestore.references import ReferencePool, ReferenceSettings, sharpness
-from vidrestore.types import Floats, Image
+from vidrestore.references import ReferencePool, ReferenceSettings, select, sharpness
+from vidrestore.types import Floats, Image, Reference
 
 LANDMARKS = np.random.default_rng(0).uniform(100, 400, (68, 2)).astype(np.float32)
 FRONTAL = (0.0, 0.0, 0.0)
@@ -58,6 +58,10 @@ def offer(
     return pool.offer(track_id, crop, pts=pts, seconds=seconds, eye_distance=eyes, pose=pose, detection_score=score)
 
 
+def chosen(pool: ReferencePool, *track_ids: int) -> tuple[Reference, ...]:
+    return select((c for c in pool.candidates() if c.track_id in track_ids), pool._settings)
+
+
 def test_blur_lowers_sharpness_step_by_step() -> None:
     values = [sharpness(SHARP.image)] + [sharpness(blurred(SHARP.image, sigma)) for sigma in (1, 2, 4, 8)]
     assert values == sorted(values, reverse=True)
@@ -84,7 +88,7 @@ def test_the_sharper_crop_of_a_moment_stays() -> None:
     assert offer(pool, 0, 1.0, SOFT)
     assert offer(pool, 0, 1.04, SHARP)
     assert not offer(pool, 0, 1.08, SOFT)
-    (reference,) = pool.select([0])
+    (reference,) = chosen(pool, 0)
     assert reference.source == "pts 104"
     # Candidates are kept compressed; 45 dB is far above what can be seen.
     assert psnr(reference.image, SHARP.image) > 45
@@ -98,7 +102,7 @@ def test_large_frontal_and_sure_faces_come_first(worse: dict[str, float]) -> Non
     pool = ReferencePool()
     offer(pool, 0, 1.0, **worse)  # type: ignore[arg-type]
     offer(pool, 0, 9.0)
-    references = pool.select([0])
+    references = chosen(pool, 0)
     assert [reference.source for reference in references] == ["pts 900", "pts 100"]
     assert references[0].score > references[1].score
 
@@ -114,22 +118,22 @@ def test_open_eyes_come_before_closed_ones() -> None:
     pool = ReferencePool(ReferenceSettings(min_relative_score=0))
     offer(pool, 0, 1.0, eyed(1), eyes=85)
     offer(pool, 0, 5.0, eyed(9))
-    assert [reference.source for reference in pool.select([0])] == ["pts 500", "pts 100"]
+    assert [reference.source for reference in chosen(pool, 0)] == ["pts 500", "pts 100"]
 
 
 @pytest.mark.parametrize("useless", [{"eyes": 12.0}, {"eyes": np.nan}, {"pose": (0.0, -60.0, 0.0)}, {"score": 0.2}])
 def test_useless_faces_are_refused(useless: dict[str, float]) -> None:
     pool = ReferencePool()
     assert not offer(pool, 0, 1.0, **useless)  # type: ignore[arg-type]
-    assert pool.select([0]) == ()
+    assert chosen(pool, 0) == ()
 
 
 def test_a_soft_face_is_better_than_none_but_not_beside_a_sharp_one() -> None:
     pool = ReferencePool()
     offer(pool, 0, 1.0, SOFT)
-    assert len(pool.select([0])) == 1
+    assert len(chosen(pool, 0)) == 1
     offer(pool, 0, 5.0, SHARP)
-    assert [reference.source for reference in pool.select([0])] == ["pts 500"]
+    assert [reference.source for reference in chosen(pool, 0)] == ["pts 500"]
 
 
 def test_the_pretest_agrees_with_the_offer() -> None:
@@ -155,7 +159,7 @@ def test_references_come_from_different_moments() -> None:
     small = Crop(astronaut(128), LANDMARKS)
     for index in range(600):
         offer(pool, 0, index / 30, small, eyes=80 + index % 7)
-    moments = sorted(int(reference.source.split()[1]) / 100 for reference in pool.select([0]))
+    moments = sorted(int(reference.source.split()[1]) / 100 for reference in chosen(pool, 0))
     assert len(moments) == 4
     assert np.diff(moments).min() >= 2.0
 
@@ -165,7 +169,7 @@ def test_another_shot_gets_its_turn() -> None:
     for second in range(10):
         offer(pool, 0, float(second), SHARP, eyes=84)
         offer(pool, 1, 100.0 + second, SHARP, eyes=80)
-    later = [int(reference.source.split()[1]) >= 10_000 for reference in pool.select([0, 1])]
+    later = [int(reference.source.split()[1]) >= 10_000 for reference in chosen(pool, 0, 1)]
     assert sorted(later) in ([False, False, True], [False, True, True])
 
 
@@ -173,7 +177,7 @@ def test_other_poses_are_preferred() -> None:
     pool = ReferencePool(ReferenceSettings(count=2))
     for second, yaw in enumerate((0.0, 1.0, -1.0, 25.0)):
         offer(pool, 0, second * 3.0, SHARP, pose=(yaw, 0.0, 0.0))
-    assert {reference.reason.split("turned ")[1].split()[0] for reference in pool.select([0])} == {"0", "25"}
+    assert {reference.reason.split("turned ")[1].split()[0] for reference in chosen(pool, 0)} == {"0", "25"}
 
 
 def test_memory_of_a_track_does_not_grow_with_its_length() -> None:
@@ -196,9 +200,9 @@ def test_memory_of_all_tracks_is_bounded_and_the_best_stay() -> None:
             offer(pool, track_id, second * 10.0, small, eyes=60 + track_id)
     held = [candidate for shelf in pool._shelves.values() for candidate in shelf.best.values()]
     assert sum(len(candidate.packed) for candidate in held) == pool._bytes <= 0.5e6
-    assert pool.select([29])
+    assert chosen(pool, 29)
     pool.forget(29)
-    assert pool.select([29]) == ()
+    assert chosen(pool, 29) == ()
     assert sum(len(c.packed) for shelf in pool._shelves.values() for c in shelf.best.values()) == pool._bytes
 
 

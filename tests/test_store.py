@@ -13,7 +13,7 @@ import pytest
 
 from vidrestore import store
 from vidrestore.errors import AnalysisError
-from vidrestore.types import Analysis, Identity, Reference, Shot, Span
+from vidrestore.types import Analysis, Candidate, Floats, Identity, IdentityMargin, Reference, Shot, Span
 
 
 def reference(seed: int) -> Reference:
@@ -22,13 +22,20 @@ def reference(seed: int) -> Reference:
     return Reference(image, faces.MEAN_FACE / 16, f"pts {seed}", 0.1 * seed, 1 / 3, "the sharpest")
 
 
+def candidate(track_id: int, embedding: Floats | None) -> Candidate:
+    pose = (1 / 3, -2.0, 0.0)
+    return Candidate(track_id, 5, 1.25, b"\xff\xd8 a picture", faces.MEAN_FACE / 16, 31.5, pose, 0.7, 0.2, embedding)
+
+
 @pytest.fixture
 def analysis() -> Analysis:
     """Three tracks of two people, one of whom has references, and one track of nobody."""
     first = faces.track(0, [-512, 0, 512], faces.placed(50, 50, 20))
     second = faces.track(3, [1024], faces.placed(90, 60, 1 / 3))
     nobody = dataclasses.replace(faces.track(4, [2**40, 2**41], faces.placed(20, 20, 9)), embedding=None)
-    known = Identity(0, "Ada Lovelace née Byron", (0, 3), first.embedding, (reference(1), reference(2)), 0.5, True)
+    known = Identity(
+        0, "Ada Lovelace née Byron", (0, 3), first.embedding, (reference(1), reference(2)), 0.5, True, Span(1, 2)
+    )
     unknown = Identity(7, "person 2", (4,), None, (), 1.0, False)
     return Analysis(
         video=faces.video_info(Path("folder/clip é.mp4")),
@@ -41,6 +48,8 @@ def analysis() -> Analysis:
         settings_digest="def",
         faces_model="compact (Apache-2.0)",
         warnings=("one", "two"),
+        candidates=(candidate(0, first.embedding), candidate(4, None)),
+        margin=IdentityMargin(0.45, 0.6, None),
     )
 
 
@@ -70,7 +79,7 @@ def test_a_missing_rate_and_duration_come_back(analysis: Analysis, tmp_path: Pat
 
 def test_a_newer_analysis_replaces_the_older_one_whole(analysis: Analysis, tmp_path: Path) -> None:
     store.save(analysis, tmp_path)
-    store.save(dataclasses.replace(analysis, tracks=(), identities=()), tmp_path)
+    store.save(dataclasses.replace(analysis, tracks=(), identities=(), candidates=()), tmp_path)
     assert store.load(tmp_path).tracks == ()
     with np.load(tmp_path / store.ARRAYS) as arrays:
         assert arrays.files == []

@@ -13,11 +13,12 @@ from vidrestore.config import Settings
 from vidrestore.errors import ComponentError
 from vidrestore.geometry import eye_distance, head_pose, overlap
 from vidrestore.identities import cluster
-from vidrestore.references import ReferencePool
+from vidrestore.references import ReferencePool, select
 from vidrestore.shots import CutFinder
 from vidrestore.tracking import Tracker, extend
 from vidrestore.types import (
     Analysis,
+    Candidate,
     Detection,
     Detector,
     Face,
@@ -105,6 +106,7 @@ class Analyzer:
             eye_distance=eyes,
             pose=pose,
             detection_score=detection.score,
+            embedding=detection.embedding,
         )
 
     def _look_back(self, track_id: int, detection: Detection) -> None:
@@ -119,23 +121,25 @@ class Analyzer:
             self._earlier.setdefault(track_id, []).append((seen.pts, found))
             box = found.box
 
-    def finish(self) -> tuple[tuple[Shot, ...], list[Track], dict[tuple[int, ...], Identity]]:
-        """Shots, smoothed tracks, and the identity of each group of tracks."""
+    def finish(self) -> tuple[tuple[Shot, ...], list[Track], tuple[Identity, ...], tuple[Candidate, ...]]:
+        """Shots, tracks as they were found, people, and the candidates for their references."""
         self._end_shot()
         tracks = [self._with_earlier(track) for track in self._tracker.finish()]
-        people = {}
+        candidates = self._pool.candidates()
+        people = []
         known = {track.id: track for track in tracks}
         for number, group in enumerate(cluster(tracks, self._settings.identities)):
             embeddings = [embedding for i in group if (embedding := known[i].embedding) is not None]
             mean = None if not embeddings else np.mean(embeddings, axis=0)
-            people[group] = Identity(
+            person = Identity(
                 id=number,
                 name=f"person {number + 1}",
                 track_ids=group,
                 embedding=None if mean is None else mean / max(float(np.linalg.norm(mean)), 1e-6),
-                references=self._pool.select(group),
+                references=select((c for c in candidates if c.track_id in group), self._settings.references),
             )
-        return tuple(self._shots), tracks, people
+            people.append(person)
+        return tuple(self._shots), tracks, tuple(people), candidates
 
     def _end_shot(self) -> None:
         """End all tracks, and let go of what was collected for those that turned out to be none."""
@@ -180,7 +184,7 @@ def analyze_frames(
     for frame in frames:
         analyzer.add(frame)
         on_progress(Progress("analyze", analyzer.frames, total, analyzer.faces))
-    shots, tracks, people = analyzer.finish()
+    shots, tracks, people, candidates = analyzer.finish()
     return Analysis(
         video=video,
         fingerprint=fingerprint,
@@ -188,10 +192,11 @@ def analyze_frames(
         frame_count=analyzer.frames,
         shots=shots,
         tracks=tuple(_smoothed(track, smoother, video) for track in tracks),
-        identities=tuple(people.values()),
+        identities=people,
         settings_digest=settings.analysis_digest(),
         faces_model=f"{detector.name} ({detector.licence})",
         warnings=tuple(warnings()),
+        candidates=candidates,
     )
 
 

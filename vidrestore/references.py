@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from vidrestore.errors import ConfigError
-from vidrestore.types import Floats, Image, Reference
+from vidrestore.types import Candidate, Floats, Image, Reference
 
 Pose = tuple[float, float, float]
 
@@ -121,19 +121,6 @@ def _face_part(grey: Floats, side: int) -> Floats:
 
 
 @dataclass(slots=True)
-class _Candidate:
-    pts: int
-    seconds: float
-    packed: bytes
-    """The crop as a fine JPEG, in OpenCV's channel order."""
-    landmarks: Floats
-    eye_distance: float
-    pose: Pose
-    sharpness: float
-    score: float
-
-
-@dataclass(slots=True)
 class _Shelf:
     """The candidates of one track, one in each stretch of time; the stretches double when there are too many."""
 
@@ -141,12 +128,12 @@ class _Shelf:
     stretch: float
     looked: float
     """Seconds of the last look at the track."""
-    best: dict[int, _Candidate] = field(default_factory=dict)
+    best: dict[int, Candidate] = field(default_factory=dict)
 
     def slot(self, seconds: float) -> int:
         return math.floor((seconds - self.start) / self.stretch)
 
-    def put(self, candidate: _Candidate, moments: int) -> None:
+    def put(self, candidate: Candidate, moments: int) -> None:
         """Store ``candidate``, the best of its stretch, and keep at most ``moments`` stretches."""
         self.best[self.slot(candidate.seconds)] = candidate
         while len(self.best) > moments:
@@ -195,6 +182,7 @@ class ReferencePool:
         eye_distance: float,
         pose: Pose,
         detection_score: float,
+        embedding: Floats | None = None,
     ) -> bool:
         """Look at ``crop`` of the frame ``pts`` and keep it if it is the best of its time; whether it was kept.
 
@@ -211,7 +199,9 @@ class ReferencePool:
         if rival is not None and score <= rival.score:
             return False
         landmarks = np.array(crop.landmarks, dtype=np.float32)
-        candidate = _Candidate(pts, seconds, _pack(crop.image), landmarks, eye_distance, pose, sharp, score)
+        candidate = Candidate(
+            track_id, pts, seconds, _pack(crop.image), landmarks, eye_distance, pose, sharp, score, embedding
+        )
         shelf = self._shelves.setdefault(track_id, _Shelf(seconds, self._stretch, seconds))
         self._bytes -= _size(shelf)
         shelf.put(candidate, self._settings.moments)
@@ -225,24 +215,10 @@ class ReferencePool:
         if shelf is not None:
             self._bytes -= _size(shelf)
 
-    def select(self, track_ids: Iterable[int]) -> tuple[Reference, ...]:
-        """The references of a person with these tracks, best first; empty only where no candidate was good enough.
-
-        The first is the candidate with the best score. Each further one is the best of those ``min_gap_seconds`` away
-        from all before it, where tracks not yet used and poses not yet seen count for more.
-        """
-        left = [(i, c) for i in sorted(set(track_ids)) if i in self._shelves for c in self._shelves[i].best.values()]
-        chosen: list[tuple[int, _Candidate]] = []
-        while left and len(chosen) < self._settings.count:
-            best = max(left, key=lambda item: (_worth(item, chosen), -item[1].pts))
-            if chosen and best[1].score < self._settings.min_relative_score * chosen[0][1].score:
-                left.remove(best)
-                continue
-            chosen.append(best)
-            gap = self._settings.min_gap_seconds
-            left = [item for item in left if item is not best and abs(item[1].seconds - best[1].seconds) >= gap]
-        ranked = sorted(chosen, key=lambda item: (-item[1].score, item[1].pts))
-        return tuple(_reference(candidate) for _, candidate in ranked)
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All that is kept, by track and time."""
+        kept = (candidate for shelf in self._shelves.values() for candidate in shelf.best.values())
+        return tuple(sorted(kept, key=lambda candidate: (candidate.track_id, candidate.pts)))
 
     @property
     def _stretch(self) -> float:
@@ -257,7 +233,7 @@ class ReferencePool:
         rival = self._rival(track_id, seconds)
         return rival is None or self._score(1.0, eye_distance, pose) > rival.score
 
-    def _rival(self, track_id: int, seconds: float) -> _Candidate | None:
+    def _rival(self, track_id: int, seconds: float) -> Candidate | None:
         """The candidate that a new one of this moment has to beat."""
         shelf = self._shelves.get(track_id)
         return None if shelf is None else shelf.best.get(shelf.slot(seconds))
@@ -276,6 +252,26 @@ class ReferencePool:
             self._bytes -= len(shelf.best.pop(slot).packed)
             if not shelf.best:
                 del self._shelves[track_id]
+
+
+def select(candidates: Iterable[Candidate], settings: ReferenceSettings) -> tuple[Reference, ...]:
+    """The references of a person with these candidates, best first; empty only where there are none.
+
+    The first is the candidate with the best score. Each further one is the best of those ``min_gap_seconds`` away
+    from all before it, where tracks not yet used and poses not yet seen count for more.
+    """
+    left = list(candidates)
+    chosen: list[Candidate] = []
+    while left and len(chosen) < settings.count:
+        best = max(left, key=lambda candidate: (_worth(candidate, chosen), -candidate.pts))
+        if chosen and best.score < settings.min_relative_score * chosen[0].score:
+            left.remove(best)
+            continue
+        chosen.append(best)
+        gap = settings.min_gap_seconds
+        left = [other for other in left if other is not best and abs(other.seconds - best.seconds) >= gap]
+    ranked = sorted(chosen, key=lambda candidate: (-candidate.score, candidate.pts))
+    return tuple(_reference(candidate) for candidate in ranked)
 
 
 def _frontality(pose: Pose) -> float:
@@ -304,13 +300,12 @@ def _worst(shelves: Mapping[int, _Shelf]) -> tuple[int, int]:
     )
 
 
-def _worth(item: tuple[int, _Candidate], chosen: Sequence[tuple[int, _Candidate]]) -> float:
+def _worth(candidate: Candidate, chosen: Sequence[Candidate]) -> float:
     """Score of a candidate in view of those already chosen."""
-    track_id, candidate = item
     if not chosen:
         return candidate.score
-    repeats = sum(1 for other, _ in chosen if other == track_id)
-    nearest = min(math.dist(candidate.pose[:2], other.pose[:2]) for _, other in chosen)
+    repeats = sum(other.track_id == candidate.track_id for other in chosen)
+    nearest = min(math.dist(candidate.pose[:2], other.pose[:2]) for other in chosen)
     variety = 1 + _VARIETY_BONUS * min(1.0, nearest / _VARIETY_FULL_DEGREES)
     return float(candidate.score * variety * _SAME_TRACK_FACTOR**repeats)
 
@@ -331,19 +326,20 @@ def _pack(image: Image) -> bytes:
     return packed.tobytes()
 
 
-def _unpack(packed: bytes) -> Image:
-    stored = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_COLOR)
+def unpack(candidate: Candidate) -> Image:
+    """The aligned crop (S, S, 3)."""
+    stored = cv2.imdecode(np.frombuffer(candidate.packed, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(cv2.cvtColor(np.asarray(stored), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _reference(candidate: _Candidate) -> Reference:
+def _reference(candidate: Candidate) -> Reference:
     turn = math.degrees(math.acos(_frontality(candidate.pose)))
     reason = (
         f"sharp ({candidate.sharpness:.2f}), eyes {candidate.eye_distance:.0f} px apart, "
         f"turned {turn:.0f} degrees, at {candidate.seconds:.1f} s"
     )
     return Reference(
-        image=_unpack(candidate.packed),
+        image=unpack(candidate),
         landmarks=candidate.landmarks,
         source=f"pts {candidate.pts}",
         sharpness=candidate.sharpness,

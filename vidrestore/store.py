@@ -16,8 +16,10 @@ import numpy as np
 from vidrestore.errors import AnalysisError
 from vidrestore.types import (
     Analysis,
+    Candidate,
     ColorInfo,
     Identity,
+    IdentityMargin,
     Reference,
     Shot,
     Span,
@@ -26,7 +28,7 @@ from vidrestore.types import (
     VideoInfo,
 )
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 HEADER, ARRAYS = "analysis.json", "analysis.npz"
 
 
@@ -49,6 +51,8 @@ def save(analysis: Analysis, folder: Path) -> None:
         "settings_digest": analysis.settings_digest,
         "faces_model": analysis.faces_model,
         "warnings": list(analysis.warnings),
+        "candidates": [_candidate_to_json(*item, arrays) for item in enumerate(analysis.candidates)],
+        "margin": None if analysis.margin is None else dataclasses.asdict(analysis.margin),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +111,8 @@ def load(folder: Path) -> Analysis:
                 settings_digest=header["settings_digest"],
                 faces_model=header["faces_model"],
                 warnings=tuple(header["warnings"]),
+                candidates=tuple(_candidate_from_json(*item, arrays) for item in enumerate(header["candidates"])),
+                margin=None if header["margin"] is None else IdentityMargin(**header["margin"]),
             )
     except FileNotFoundError as error:
         raise AnalysisError(f"no analysis in {folder}: run 'vidrestore analyze' first") from error
@@ -178,6 +184,7 @@ def _identity_to_json(identity: Identity, arrays: dict[str, Any]) -> dict[str, A
         "references": references,
         "strength": identity.strength,
         "enabled": identity.enabled,
+        "span": [identity.span.start, identity.span.stop],
     }
 
 
@@ -198,4 +205,31 @@ def _identity_from_json(values: dict[str, Any], arrays: Any) -> Identity:
         ),
         strength=values["strength"],
         enabled=values["enabled"],
+        span=Span(*values["span"]),
+    )
+
+
+_CANDIDATE_VALUES = ("track_id", "pts", "seconds", "eye_distance", "pose", "sharpness", "score")
+
+
+def _candidate_to_json(number: int, candidate: Candidate, arrays: dict[str, Any]) -> dict[str, Any]:
+    stem = f"candidate{number}"
+    arrays[f"{stem}_packed"] = np.frombuffer(candidate.packed, np.uint8)
+    arrays[f"{stem}_landmarks"] = candidate.landmarks
+    if candidate.embedding is not None:
+        arrays[f"{stem}_embedding"] = candidate.embedding
+    values = {name: getattr(candidate, name) for name in _CANDIDATE_VALUES}
+    return {**values, "embedding": candidate.embedding is not None}
+
+
+def _candidate_from_json(number: int, values: dict[str, Any], arrays: Any) -> Candidate:
+    stem = f"candidate{number}"
+    return Candidate(
+        **{
+            **values,
+            "pose": tuple(values["pose"]),
+            "packed": arrays[f"{stem}_packed"].tobytes(),
+            "landmarks": arrays[f"{stem}_landmarks"],
+            "embedding": arrays[f"{stem}_embedding"] if values["embedding"] else None,
+        }
     )

@@ -233,6 +233,31 @@ class Reference(_ShapeRepr):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Candidate(_ShapeRepr):
+    """A picture of a tracked face that may become a reference of the person whose track it is."""
+
+    track_id: int
+    pts: int
+    seconds: float
+    packed: bytes = field(repr=False)
+    """The aligned crop as a fine JPEG; ``vidrestore.references.unpack`` gives the picture."""
+    landmarks: Floats
+    """(68, 2) in the crop."""
+    eye_distance: float
+    """Pixels of the frame."""
+    pose: tuple[float, float, float]
+    """Yaw, pitch and roll in degrees."""
+    sharpness: float
+    score: float
+    embedding: Floats | None = None
+
+    def __post_init__(self) -> None:
+        _freeze(self, "landmarks", np.float32, (LANDMARK_COUNT, 2))
+        if self.embedding is not None:
+            _freeze(self, "embedding", np.float32, (None,))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Identity(_ShapeRepr):
     """One person: tracks that show the same face."""
 
@@ -245,6 +270,8 @@ class Identity(_ShapeRepr):
     strength: float = 1.0
     """0 leaves the faces as they are, 1 restores them fully."""
     enabled: bool = True
+    span: Span = field(default_factory=Span)
+    """Where in the video this person is restored."""
 
     def __post_init__(self) -> None:
         if self.embedding is not None:
@@ -307,6 +334,18 @@ class Shot:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityMargin:
+    """How clearly the tracks fell into people."""
+
+    threshold: float
+    """Similarity of two groups of tracks, a cosine -1..1, above which they became one person."""
+    least_joined: float | None = None
+    """Similarity at the least sure join; None where nothing was joined."""
+    most_apart: float | None = None
+    """Similarity of the two most similar people who stayed two and never share a frame; None where there are none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """All that pass 1 learnt of a video; what pass 2 needs."""
@@ -326,6 +365,9 @@ class Analysis:
     faces_model: str
     """Name and licence of the model pack that found the faces."""
     warnings: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    """Of all tracks, also those that became references: what a user's hand may choose from."""
+    margin: IdentityMargin | None = None
 
 
 @dataclass(frozen=True, slots=True)

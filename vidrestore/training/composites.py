@@ -89,11 +89,11 @@ class SceneMaker:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A random scene, degraded."""
         kind = rng.random()
-        if kind < 0.42:
+        if kind < 0.5:
             scene = self._group(rng)
-        elif kind < 0.55:
+        elif kind < 0.62:
             scene = self._pasted(rng, count=1, smallest=110.0, largest=310.0)
-        elif kind < 0.85:
+        elif kind < 0.87:
             scene = self._pasted(rng, count=int(rng.integers(1, 6)), smallest=10.0, largest=150.0)
         else:
             scene = self._pasted(rng, count=0, smallest=0.0, largest=0.0)
@@ -107,7 +107,14 @@ class SceneMaker:
 
     def _group(self, rng: np.random.Generator) -> Scene:
         scene = self._groups[int(rng.integers(len(self._groups)))]
-        image, matrix = _cut(scene.image, rng, self._size, float(np.exp(rng.uniform(np.log(0.35), np.log(2.2)))))
+        scale, centre = float(np.exp(rng.uniform(np.log(0.35), np.log(2.2)))), None
+        if len(scene.boxes) and rng.random() < 0.75:
+            # Most of a wide picture shows nobody: look where somebody is, at any size.
+            box = scene.boxes[int(rng.integers(len(scene.boxes)))]
+            width = np.exp(rng.uniform(np.log(12), np.log(160)))
+            scale = float(np.clip(width / (box[2] - box[0]), 0.25, 4.0))
+            centre = (box[:2] + box[2:]) / 2
+        image, matrix = _cut(scene.image, rng, self._size, scale, centre)
         boxes = transform(matrix, scene.boxes.reshape(-1, 2)).reshape(-1, 4)
         ignored = transform(matrix, scene.ignored.reshape(-1, 2)).reshape(-1, 4)
         inside = _visible_share(boxes, self._size)
@@ -159,11 +166,15 @@ class SceneMaker:
         region[:] = (region + mask * (patch.astype(np.float32) - region)).astype(np.uint8)
 
 
-def _cut(image: Image, rng: np.random.Generator, size: int, scale: float) -> tuple[Image, Floats]:
-    """A ``size`` square of ``image`` at ``scale``, from a random place; mirrored at the borders if it must be."""
+def _cut(
+    image: Image, rng: np.random.Generator, size: int, scale: float, centre: Floats | None = None
+) -> tuple[Image, Floats]:
+    """A ``size`` square of ``image`` at ``scale`` that shows ``centre`` (2,), or from a random place."""
     height, width = image.shape[:2]
     room = np.array([width * scale - size, height * scale - size])
-    corner = np.where(room > 0, rng.uniform(0, 1, 2) * room, room / 2)
+    place = rng.uniform(0, 1, 2)
+    wanted = place * room if centre is None else centre * scale - size * place
+    corner = np.where(room > 0, np.clip(wanted, 0, np.maximum(room, 0)), room / 2)
     matrix = np.array([[scale, 0, -corner[0]], [0, scale, -corner[1]]], dtype=np.float32)
     cut = cv2.warpAffine(
         before_shrinking(image, 1 / scale), matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT

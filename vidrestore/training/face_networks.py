@@ -42,6 +42,29 @@ class Residual(nn.Module):
         return x + change
 
 
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al. 2016, arXiv 1512.03385; the pooled shortcut: 1812.01187)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(inputs, outputs, 3, stride), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+def stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    """``blocks`` basic blocks, the first at half the size."""
+    return nn.Sequential(BasicBlock(inputs, outputs, 2), *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
+
+
 class DetectorNetwork(nn.Module):
     """SCRFD-format detector (Guo et al. 2021, arXiv 2105.04714): images (N, 3, H, W), H and W multiples of 32.
 
@@ -51,16 +74,16 @@ class DetectorNetwork(nn.Module):
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv(3, 16, stride=2), separable(16, 32, 2), Residual(32))
-        self.stage8 = nn.Sequential(separable(32, 64, 2), Residual(64), Residual(64))
-        self.stage16 = nn.Sequential(separable(64, 96, 2), Residual(96), Residual(96))
-        self.stage32 = nn.Sequential(separable(96, 128, 2), Residual(128), Residual(128))
+        self.stem = nn.Sequential(conv(3, 16, stride=2), BasicBlock(16, 32, 2))
+        self.stage8 = stage(32, 64, 2)
+        self.stage16 = stage(64, 96, 3)
+        self.stage32 = stage(96, 128, 2)
         self.lateral = nn.ModuleList(conv(inputs, width, 1) for inputs in (64, 96, 128))
-        self.smooth = nn.ModuleList(separable(width, width) for _ in range(2))
-        self.tower = nn.ModuleList(nn.Sequential(separable(width, width), separable(width, width)) for _ in STRIDES)
-        self.score = nn.ModuleList(nn.Conv2d(width, ANCHORS, 3, padding=1) for _ in STRIDES)
-        self.box = nn.ModuleList(nn.Conv2d(width, 4 * ANCHORS, 3, padding=1) for _ in STRIDES)
-        self.keypoints = nn.ModuleList(nn.Conv2d(width, 10 * ANCHORS, 3, padding=1) for _ in STRIDES)
+        self.smooth = nn.ModuleList(conv(width, width) for _ in range(2))
+        self.tower = nn.Sequential(conv(width, 64), conv(64, 64))
+        self.score = nn.ModuleList(nn.Conv2d(64, ANCHORS, 3, padding=1) for _ in STRIDES)
+        self.box = nn.ModuleList(nn.Conv2d(64, 4 * ANCHORS, 3, padding=1) for _ in STRIDES)
+        self.keypoints = nn.ModuleList(nn.Conv2d(64, 10 * ANCHORS, 3, padding=1) for _ in STRIDES)
         for score, box in zip(self.score, self.box, strict=True):
             nn.init.constant_(score.bias, -4.6)  # type: ignore[arg-type]
             nn.init.constant_(box.bias, 1.0)  # type: ignore[arg-type]
@@ -74,7 +97,7 @@ class DetectorNetwork(nn.Module):
         p8 = self.smooth[0](p8 + F.interpolate(p16, scale_factor=2.0))
         outputs = []
         for level, p in enumerate((p8, p16, p32)):
-            tower = self.tower[level](p)
+            tower = self.tower(p)
             distances = F.softplus(self.box[level](tower))
             outputs.append((self.score[level](tower), distances, self.keypoints[level](tower)))
         return outputs
@@ -104,12 +127,10 @@ class LandmarkNetwork(nn.Module):
 
     SIDE = 192
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128, 160)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 96, 128)) -> None:
         super().__init__()
-        stages = [conv(3, widths[0], stride=2)]
-        for inputs, outputs in pairwise(widths):
-            stages += [separable(inputs, outputs, 2), Residual(outputs), Residual(outputs)]  # type: ignore[list-item]
-        self.trunk = nn.Sequential(*stages)
+        stages = (stage(inputs, outputs, 2) for inputs, outputs in pairwise(widths))
+        self.trunk = nn.Sequential(conv(3, widths[0], stride=2), *stages)
         self.squeeze = conv(widths[-1], 48, 1)
         self.hidden = nn.Sequential(nn.Linear(48 * 36, 256), nn.ReLU(inplace=True))
         self.points = nn.Linear(256, 136)

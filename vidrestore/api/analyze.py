@@ -1,0 +1,167 @@
+"""Pass 1 as a user calls it: analyze a video, or load the analysis that is kept of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from vidrestore import __version__, store, weights
+from vidrestore.analysis import analyze_frames
+from vidrestore.config import Settings
+from vidrestore.detectors import build_detector
+from vidrestore.devices import choose_device
+from vidrestore.errors import AnalysisError
+from vidrestore.smoothing import RtsSmoother
+from vidrestore.threads import prefetch
+from vidrestore.types import Analysis, Progress, Span
+from vidrestore.video import DecodeReport, fingerprint, probe, read_frames
+
+Listener = Callable[[Progress], None]
+AHEAD = 4
+"""Frames that decoding and restoring run ahead of who takes them."""
+WHOLE = Span()
+
+
+def nobody(_: Progress) -> None:
+    """The listener where none is given."""
+
+
+def work_folder(source: Path, work: Path | str | None) -> Path:
+    """Where the analysis of ``source`` is kept: ``work``, or ``NAME.vidrestore`` beside it."""
+    return source.with_name(source.name + ".vidrestore") if work is None else Path(work)
+
+
+def analyze_video(
+    source: Path | str,
+    *,
+    settings: Settings | None = None,
+    work: Path | str | None = None,
+    on_progress: Listener = nobody,
+) -> Analysis:
+    """Analyze a video, or load its analysis where one with the same settings is kept; keep it for ``restore_video``.
+
+    Args:
+        source: A video file.
+        settings: All settings; only those of the analysis matter.
+        work: The folder to keep it in; by default ``NAME.vidrestore`` beside the video.
+        on_progress: Called after every frame.
+
+    Raises:
+        VideoError: the video cannot be read.
+        WeightsError: the model pack is missing or damaged.
+        AnalysisError: ``work`` holds the analysis of another video, or cannot be written.
+    """
+    source, settings = Path(source), settings or Settings()
+    probe(source)
+    folder = work_folder(source, work)
+    analysis = kept_analysis(source, work, settings)
+    if analysis is None:
+        store.check_writable(folder)
+        analysis = analyze_source(source, settings, WHOLE, on_progress)
+        store.save(analysis, folder)
+    return analysis
+
+
+def kept_analysis(source: Path, work: Path | str | None, settings: Settings) -> Analysis | None:
+    """The kept analysis, if it is of this video and these settings.
+
+    Raises:
+        AnalysisError: the folder was named by the user and holds the analysis of another video.
+    """
+    folder = work_folder(source, work)
+    if not (folder / store.HEADER).exists():
+        return None
+    try:
+        analysis = store.load(folder)
+    except AnalysisError:
+        if work is None:
+            return None
+        raise
+    if analysis.fingerprint != fingerprint(source):
+        if work is None:
+            return None
+        raise AnalysisError(
+            f"{folder} holds the analysis of another video, {analysis.video.path}: name another folder with --work"
+        )
+    fits = analysis.settings_digest == _digest(settings) and analysis.span.whole
+    return dataclasses.replace(analysis, video=probe(source)) if fits else None
+
+
+def analyze_and_keep(
+    source: Path, work: Path | str | None, settings: Settings, on_progress: Listener
+) -> tuple[Analysis, list[str]]:
+    """An analysis for a restoration, kept if it can be; what to tell the user where it cannot.
+
+    Raises:
+        AnalysisError: the user named a folder, and it cannot be written.
+    """
+    folder = work_folder(source, work)
+    if work is not None:
+        store.check_writable(folder)
+    analysis = analyze_source(source, settings, WHOLE, on_progress)
+    try:
+        store.save(analysis, folder)
+    except AnalysisError as error:
+        if work is not None:
+            raise
+        return analysis, [f"{error} (the video is restored all the same)"]
+    return analysis, []
+
+
+def analyze_source(source: Path, settings: Settings, span: Span, on_progress: Listener) -> Analysis:
+    """A new analysis of ``span`` of a video; nothing is kept."""
+    video = probe(source)
+    detector = build_detector(settings.faces, choose_device(settings.restoration.device))
+    report = DecodeReport()
+    smoother = RtsSmoother(settings.smoothing)
+    source_digest = fingerprint(source)
+    # Closed at once, also after an error or Ctrl-C: decoding runs in a thread of its own.
+    with closing(prefetch(read_frames(source, span, report=report), AHEAD)) as frames:
+        analysis = analyze_frames(
+            frames, video, source_digest, span, detector, smoother, settings, report.warnings, on_progress
+        )
+    return dataclasses.replace(analysis, settings_digest=_digest(settings))
+
+
+def _digest(settings: Settings) -> str:
+    """Digest of what decides an analysis: this version, the settings, the model files or the user's own module."""
+    content = f"{__version__} {settings.analysis_digest()}"
+    name, pack = settings.faces.pack, Path(settings.faces.pack)
+    if weights.is_known(name, "faces"):
+        content += "".join(str(file.sha256) for file in weights.find_model(name, "faces").files)
+    elif pack.is_dir():
+        content += "".join(weights.sha256(file) for file in sorted(pack.glob("*.onnx")))
+    elif (module := importlib.util.find_spec(name.partition(":")[0])) is not None and module.origin is not None:
+        content += weights.sha256(Path(module.origin))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def describe_analysis(analysis: Analysis, folder: Path) -> dict[str, Any]:
+    """An analysis in a few words, as ``analyze --json`` prints it; times in seconds."""
+    base = analysis.video.time_base
+    known = {track.id: track for track in analysis.tracks}
+    assigned = {track_id for identity in analysis.identities for track_id in identity.track_ids}
+    return {
+        "analysis": str(folder),
+        "frames": analysis.frame_count,
+        "shots": [{"start": float(shot.first * base), "stop": float(shot.last * base)} for shot in analysis.shots],
+        "people": [
+            {
+                "name": identity.name,
+                "tracks": len(identity.track_ids),
+                "frames": sum(len(known[track_id].pts) for track_id in identity.track_ids),
+                "references": len(identity.references),
+                "enabled": identity.enabled,
+                "strength": identity.strength,
+            }
+            for identity in analysis.identities
+        ],
+        "unassigned_tracks": sum(track.id not in assigned for track in analysis.tracks),
+        "faces_model": analysis.faces_model,
+        "warnings": list(analysis.warnings),
+    }

@@ -1,0 +1,28 @@
+"""``vidrestore analyze``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vidrestore.cli.options import DONE, Common, print_result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analyze(Common):
+    """Find who is where in a video and keep it for restore and preview."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
+    """The video."""
+
+    def run(self) -> int:
+        from vidrestore.api import analyze_video, describe_analysis, work_folder
+
+        with self.output_style.reporter() as reporter:
+            analysis = analyze_video(self.source, settings=self.settings, work=self.work, on_progress=reporter)
+        summary = describe_analysis(analysis, work_folder(self.source, self.work))
+        print_result(summary, self.output_style.json)
+        return DONE

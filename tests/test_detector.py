@@ -142,7 +142,7 @@ def test_a_detector_of_ones_own_that_lacks_something_is_a_clear_error(
     parts = ["name = licence = device = 'cpu'", "def detect(self, image): ...", "def look(self, image, boxes): ..."]
     (tmp_path / "half_faces.py").write_text("\n    ".join(["class Half:", *parts]))
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ComponentError, match="half_faces:Half lacks embed"):
+    with pytest.raises(ComponentError, match="half_faces:Half lacks embed, same_person"):
         build_detector(FacesSettings(pack="half_faces:Half"), "cpu")
 
 

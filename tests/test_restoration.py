@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vidrestore.config import FadingSettings
 from vidrestore.errors import ComponentError
 from vidrestore.restoration import FAILED, NO_REFERENCES, Mode, Tally, encode_people, restore_frames
-from vidrestore.timeline import DISABLED, HIDDEN, TOO_SMALL, TURNED_AWAY, build_timeline
+from vidrestore.timeline import DISABLED, HIDDEN, OUT_OF_SPAN, TOO_SMALL, TURNED_AWAY, build_timeline
 from vidrestore.types import Analysis, Face, FaceCrop, Frame, Identity, Image, Reference, Shot, Span, Timeline, Track
 from vidrestore.video import read_frames
 
@@ -301,6 +301,32 @@ def test_a_persons_strength_and_a_small_face_weaken_it() -> None:
     assert np.allclose(weights(analysis_of(LEFT, Shot(0, 24 * STEP), strength=0.5)), 0.5)
     small = weights(analysis_of(faces.placed(50, 50, 7), Shot(0, 24 * STEP)))
     assert 0.2 < small[12] < 0.8
+
+
+@pytest.mark.parametrize("zero", [0, 50 * STEP])
+def test_a_face_is_restored_only_in_the_time_of_its_person_and_fades_there(zero: int) -> None:
+    """Times count from the first frame of the video, here as many as ``zero`` ticks before the face."""
+    since = zero / 12800
+    span = Span(since + 0.2, since + 0.8)
+    analysis = analysis_of(LEFT, Shot(-zero, 24 * STEP), span=span)
+    found = weights(analysis)
+    inside = [index for index in range(25) if 0.2 <= index / 25 < 0.8]
+    assert [index for index in range(25) if found[index] > 0] == inside
+    edge = round(FADING.fade_seconds * 25)
+    assert np.allclose(found[inside[edge:-edge]], 1)
+    assert (np.diff(found[inside[: edge + 1]]) > 0).all()
+    assert np.allclose(found[inside], found[inside][::-1])
+    timeline = build_timeline(analysis, FADING)
+    reasons = {timeline.at(index * STEP)[0].kept_because for index in range(25) if index not in inside}
+    assert reasons == {OUT_OF_SPAN}
+
+
+def test_a_face_that_appears_within_its_persons_time_does_not_fade_for_it() -> None:
+    shot = Shot(-5 * STEP, 24 * STEP)
+    assert np.allclose(weights(analysis_of(LEFT, shot, span=Span(0.1, 99))), weights(analysis_of(LEFT, shot)))
+    without_fading = FadingSettings(fade_seconds=0)
+    found = weights(analysis_of(LEFT, Shot(0, 24 * STEP), span=Span(0.2, 0.8)), without_fading)
+    assert found.tolist() == [float(0.2 <= index / 25 < 0.8) for index in range(25)]
 
 
 def test_frames_that_the_timeline_does_not_know_have_no_faces() -> None:

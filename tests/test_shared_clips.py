@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,8 +16,10 @@ from media import packets
 
 from vidrestore import restore_video, store
 from vidrestore.api import RestoreResult
-from vidrestore.config import EncodingSettings, Settings
+from vidrestore.config import EncodingSettings, FacesSettings, Settings
+from vidrestore.detectors import build_detector
 from vidrestore.evaluation import measure_videos, summarise
+from vidrestore.training.composites import load_backgrounds
 from vidrestore.types import Analysis
 from vidrestore.video import probe, read_frames
 
@@ -133,3 +137,35 @@ def test_ten_bits_stay_ten_bits(restored) -> None:
     source, output, _, result = restored("talking_head_10bit_hevc.mp4")
     assert probe(output).pixel_format == probe(source).pixel_format == "yuv420p10le"
     assert result.faces_restored == 50
+
+
+@pytest.fixture(scope="module")
+def judged() -> Callable[[str, Path], dict[str, Any]]:
+    """Render, encode, analyze and judge an edit of ``benchmarks/scenes.py``; nothing was trained on its people."""
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    import people
+    import scenes
+
+    shared = CLIPS.parent
+    cast = people.cast_of(shared / "portraits")
+    cast = [cast[index] for index in scenes.look_alikes(cast)]
+    backgrounds = people.places(load_backgrounds(shared / "backgrounds", longest=800)[:80])
+    detector = build_detector(FacesSettings(), "cpu")
+
+    def judge(name: str, path: Path) -> dict[str, Any]:
+        edit = getattr(scenes, name)(cast, backgrounds)
+        scenes.write(edit, path)
+        return people.measure(path, people.edit_truth(edit), detector, Settings())
+
+    return judge
+
+
+@pytest.mark.parametrize("edit", ["crossing", "same_light"])
+def test_nobody_is_taken_for_somebody_else(judged, edit: str, tmp_path: Path) -> None:
+    """People who cross, one hidden by the other; and people who look alike in one dim light."""
+    figures = judged(edit, tmp_path / "edit.mp4")
+    assert figures["wrong_merges"] == 0
+    assert figures["people"] == figures["true_people"]
+    assert figures["coverage"] >= 0.98
+    assert figures["stray_tracks"] == 0
+    assert figures["cuts"]["precision"] == figures["cuts"]["recall"] == 1

@@ -19,7 +19,8 @@ CLIPS = Path(__file__).parents[2] / "shared" / "clips"
 
 def cuts(pictures: Iterable[Image], settings: ShotSettings | None = None) -> list[int]:
     finder = CutFinder(settings)
-    return [index for index, picture in enumerate(pictures) if finder.is_cut(picture)]
+    new = [finder.frames_in_new_shot(picture) for picture in pictures]
+    return [index + 1 - frames for index, frames in enumerate(new) if frames]
 
 
 def view(picture: Image, left: int, top: int = 100) -> Image:
@@ -89,12 +90,46 @@ def test_pans_are_no_cut(speed: int) -> None:
     assert cuts(view(wide, left) for left in range(0, 640, speed)) == []
 
 
-def test_zoom_and_dissolve_are_no_cut(person: list[Image], coffee: list[Image]) -> None:
+def test_zoom_is_no_cut() -> None:
     picture = data.astronaut()
     zoom = [cv2.resize(picture[i * 8 : 512 - i * 8, i * 8 : 512 - i * 8], (320, 320)) for i in range(20)]
-    assert cuts(zoom) == []
-    parts = np.linspace(0, 1, 20)
-    assert cuts([cv2.addWeighted(person[0], 1 - part, coffee[0], part, 0) for part in parts]) == []
+    assert cuts([*zoom, *zoom[::-1], *zoom]) == []
+
+
+def mixed(before: list[Image], after: list[Image], frames: int) -> list[Image]:
+    """``before`` dissolves into ``after``; both move, and the first mixture has index 20."""
+    shares = np.arange(1, frames + 1) / (frames + 1)
+    held = [before[-1]] * frames, [after[0]] * frames
+    between = [cv2.addWeighted(a, 1 - s, b, s, 0) for a, b, s in zip(*held, shares, strict=True)]
+    return [*before, *between, *after]
+
+
+@pytest.mark.parametrize("frames", [4, 8, 15, 30, 48])
+def test_a_dissolve_is_a_cut_in_its_middle(person: list[Image], coffee: list[Image], frames: int) -> None:
+    calm = [coffee[index // 4] for index in range(20)]
+    (cut,) = cuts(mixed(person, calm, frames))
+    assert abs(cut - (20 + frames / 2)) <= 1 + frames / 15
+
+
+def test_dissolves_can_be_left_alone(person: list[Image], coffee: list[Image]) -> None:
+    assert cuts(mixed(person, coffee, 15), ShotSettings(dissolve_frames=0)) == []
+
+
+def test_a_dissolve_in_grain_is_found(person: list[Image], coffee: list[Image]) -> None:
+    rng = np.random.default_rng(3)
+    grain = [p + rng.normal(0, 20, p.shape) for p in mixed(person, coffee, 16)]
+    (cut,) = cuts([np.clip(p, 0, 255).astype(np.uint8) for p in grain])
+    assert 26 <= cut <= 30
+
+
+def test_a_fade_through_black_is_one_cut(person: list[Image], coffee: list[Image]) -> None:
+    levels = np.linspace(1, 0, 12)
+    out = [(person[-1] * level).astype(np.uint8) for level in levels]
+    into = [(coffee[0] * level).astype(np.uint8) for level in levels[::-1]]
+    (cut,) = cuts([*person, *out, *into, *coffee])
+    assert 31 <= cut <= 36  # near black, where the new picture begins to show
+    back = [(person[-1] * level).astype(np.uint8) for level in levels[::-1]]
+    assert cuts([*person, *out, *back, *person[::-1]]) == []
 
 
 @pytest.mark.parametrize("strength", [20, 60])
@@ -108,7 +143,9 @@ def test_a_picture_of_another_aspect_is_a_cut(person: list[Image]) -> None:
     assert cuts([person[0], person[1], np.ascontiguousarray(person[2][:, :200]), person[3]]) == [2, 3]
 
 
-@pytest.mark.parametrize("wrong", [{"min_explained": 1.5}, {"memory_frames": 1}, {"flash_frames": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"min_explained": 1.5}, {"memory_frames": 1}, {"flash_frames": -1}, {"dissolve_frames": -2}]
+)
 def test_settings_name_what_is_wrong(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"shots.{next(iter(wrong))} is .* allowed"):
         ShotSettings(**wrong)  # type: ignore[arg-type]

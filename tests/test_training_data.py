@@ -20,8 +20,8 @@ from vidrestore import store
 from vidrestore.alignment import alignment_matrix, cut_aligned
 from vidrestore.config import FacesSettings
 from vidrestore.detectors import build_detector
+from vidrestore.face_quality import sharpness
 from vidrestore.geometry import transform
-from vidrestore.references import sharpness
 from vidrestore.training.portraits import list_portraits, read_rgb
 from vidrestore.training.survey import NO_FACE, SEVERAL_FACES, UNREADABLE, Survey, survey_groups, survey_portraits
 from vidrestore.types import Analysis, Detector, Identity, Reference, Shot, Span

@@ -82,6 +82,17 @@ def _around_crop(image: Image, matrix: Floats, size: int, margin: float) -> tupl
     return image[top:bottom, left:right], moved
 
 
+def cut_around(image: Image, box: Floats, sides: float) -> Image:
+    """The pixels (h, w, 3) of ``sides`` sides of ``box`` (4,) around its middle, where they are in the image.
+
+    Neither turned nor scaled.
+    """
+    middle, reach = (box[:2] + box[2:]) / 2, sides * (box[2:] - box[:2]) / 2
+    left, top = np.rint(np.maximum(middle - reach, 0)).astype(int)
+    right, bottom = np.rint(np.maximum(middle + reach, 0)).astype(int)
+    return image[top:bottom, left:right]
+
+
 def crop_face(image: Image, face: Face, size: int = TEMPLATE_SIZE) -> FaceCrop:
     """Cut ``face`` out of its frame."""
     matrix = alignment_matrix(face.landmarks, size)

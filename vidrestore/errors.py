@@ -19,6 +19,10 @@ class VideoError(VidrestoreError, OSError):
     """A video cannot be opened, decoded, encoded or written."""
 
 
+class PictureError(VidrestoreError, OSError):
+    """A still picture cannot be read or written."""
+
+
 class WeightsError(VidrestoreError, OSError):
     """A weight file is missing, damaged, of another shape, or cannot be fetched."""
 

@@ -1,47 +1,48 @@
-"""The reference pool: the sharpest, largest and most frontal crops of each person, from different moments."""
+"""The references of a person: good pictures that show different things, chosen from the candidates of a video."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vidrestore.errors import ConfigError
+from vidrestore.face_quality import eye_opening, face_part, mouth_opening
 from vidrestore.types import Candidate, Floats, Image, Reference
 
 Pose = tuple[float, float, float]
 
-_FINE: Final = 1.0
-_COARSE: Final = 3.0
-"""Gaussian sigmas, in pixels of a 512 crop, between which detail is measured: lashes and brows, not pores and grain."""
-_DETAIL_HALF: Final = 0.25
-"""Detail relative to contrast at which sharpness is one half."""
-_MIN_CONTRAST: Final = 8.0
-"""Grey levels; a flatter face is mostly noise."""
-_GAUSSIAN_TAIL: Final = 3.45
-"""98th percentile of the magnitude of Gaussian noise over its median."""
 _SAME_TRACK_FACTOR: Final = 0.85
 """What each earlier reference of a track takes off its next one, so that other shots get their turn."""
-_VARIETY_BONUS: Final = 0.3
-"""What a pose at least ``_VARIETY_FULL_DEGREES`` away from all references adds to a candidate."""
-_VARIETY_FULL_DEGREES: Final = 25.0
-_OPEN_EYES: Final = 0.2
-"""Height of an eye over its width above which it is open."""
-_CLOSED_FACTOR: Final = 0.5
-"""What closed eyes take off a candidate: the eyes are what a reference is looked at for most."""
-_CLEARLY_BETTER: Final = 1.1
-"""How much larger or more frontal a face must be to be looked at before ``look_seconds`` are over."""
+_VARIETY_FLOOR: Final = 0.3
+"""What a picture that shows nothing new keeps of its worth."""
+_FULL_TURN_DEGREES: Final = 25.0
+_FULL_MOUTH: Final = 0.4
+_FULL_EYES: Final = 0.2
+_FULL_EMBEDDING: Final = 1.2
+"""Differences in yaw or pitch, in the opening of mouth and eyes, and between embeddings that are as new as can be."""
+_SAME_LOOK: Final = 0.35
+"""Difference in pose and expression, in parts of those, up to which two similar pictures are near-duplicates."""
+_LIKE: Final = 0.5
+_UNLIKE: Final = 0.1
+"""Cosine to the mean of a person's other candidates from which it counts fully, and below which hardly at all."""
+_UNLIKE_FACTOR: Final = 0.1
+_NOTHING: Final = 1e-4
+"""Length of a sum of embeddings without any in it."""
+_THUMBNAIL: Final = 32
+_MIN_CONTRAST: Final = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSettings:
     """How many references a person gets, and what is good enough to be one."""
 
-    count: int = 5
+    count: int = 8
     """References for one person, at most."""
     min_eye_distance_pixels: float = 20.0
     """Faces with their eyes nearer to each other in the frame show too little."""
@@ -53,11 +54,13 @@ class ReferenceSettings:
     """Faces that the detector is less sure of are not offered."""
     min_gap_seconds: float = 0.5
     """Shortest time between two references of a person."""
+    min_difference: float = 0.3
+    """Two aligned faces of unit contrast that differ by less, root mean square, are near-duplicates; 0 keeps all."""
     min_relative_score: float = 0.5
     """A further reference must score at least this share, 0..1, of the best one of the person."""
     look_seconds: float = 0.1
     """Shortest time between two looks at one track; a clearly larger or more frontal face is looked at anyway."""
-    moments: int = 6
+    moments: int = 10
     """Candidates kept of each track, one for each of as many stretches of time."""
     max_megabytes: float = 32.0
     """Memory for the candidates of the whole video; the worst go first."""
@@ -69,7 +72,7 @@ class ReferenceSettings:
         for name in ("min_detection_score", "min_relative_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"references.{name} is {getattr(self, name)}, allowed: 0 to 1")
-        for name in ("min_eye_distance_pixels", "min_gap_seconds", "look_seconds"):
+        for name in ("min_eye_distance_pixels", "min_gap_seconds", "min_difference", "look_seconds"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"references.{name} is {getattr(self, name)}, allowed: 0 or more")
         if not 0 < self.max_turn_degrees <= 90:
@@ -79,243 +82,107 @@ class ReferenceSettings:
                 raise ConfigError(f"references.{name} is {getattr(self, name)}, allowed: greater than 0")
 
 
-class AlignedCrop(Protocol):
-    """What is needed of a face crop; ``vidrestore.types.FaceCrop`` is one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """A candidate and what is new in it."""
 
-    @property
-    def image(self) -> Image:
-        """(S, S, 3), aligned."""
-        ...
-
-    @property
-    def landmarks(self) -> Floats:
-        """(68, 2) in ``image``."""
-        ...
-
-
-def sharpness(image: Image) -> float:
-    """How sharp the aligned face ``image`` ``(S, S, 3)`` is, 0..1, whatever its contrast and its noise.
-
-    The detail between two scales is rare and strong in a sharp face (lids, brows, lips) and weak nearly everywhere
-    (skin), while noise is the same everywhere. So the noise is told from the median of the detail's magnitude and taken
-    off its 98th percentile, and the rest is divided by the contrast of the face. Small faces, enlarged, have little
-    detail at this scale and come out softer, as they are.
-    """
-    side = min(image.shape[:2])
-    unit = side / 512
-    face = _face_part(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), side)
-    fine = cv2.GaussianBlur(face, (0, 0), _FINE * unit)
-    coarse = cv2.GaussianBlur(face, (0, 0), _COARSE * unit)
-    detail = np.abs(fine - coarse)
-    strong, usual = float(np.percentile(detail, 98)), float(np.median(detail))
-    signal = max(0.0, strong - _GAUSSIAN_TAIL * usual)
-    contrast = float(np.std(cv2.GaussianBlur(face, (0, 0), 4 * _COARSE * unit)))
-    relative = signal / max(contrast, _MIN_CONTRAST)
-    return relative / (relative + _DETAIL_HALF)
-
-
-def _face_part(grey: Floats, side: int) -> Floats:
-    """The part of an aligned square that is face and not hair or background."""
-    left, right, top, bottom = (round(side * share) for share in (0.28, 0.72, 0.36, 0.82))
-    return grey[top:bottom, left:right]
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """The candidates of one track, one in each stretch of time; the stretches double when there are too many."""
-
-    start: float
-    stretch: float
-    looked: float
-    """Seconds of the last look at the track."""
-    best: dict[int, Candidate] = field(default_factory=dict)
-
-    def slot(self, seconds: float) -> int:
-        return math.floor((seconds - self.start) / self.stretch)
-
-    def put(self, candidate: Candidate, moments: int) -> None:
-        """Store ``candidate``, the best of its stretch, and keep at most ``moments`` stretches."""
-        self.best[self.slot(candidate.seconds)] = candidate
-        while len(self.best) > moments:
-            self.stretch *= 2
-            candidates, self.best = list(self.best.values()), {}
-            for each in candidates:
-                slot = self.slot(each.seconds)
-                if slot not in self.best or each.score > self.best[slot].score:
-                    self.best[slot] = each
-
-
-class ReferencePool:
-    """Keeps a few good crops of each track while the video runs, and chooses among them afterwards.
-
-    Memory does not grow with a track's length: each has one candidate in each of at most ``moments`` stretches of time.
-    All tracks together stay within ``max_megabytes``; beyond it the worst candidates go, and the last one of a track
-    only when every track is down to one.
-    """
-
-    def __init__(self, settings: ReferenceSettings | None = None) -> None:
-        self._settings = settings or ReferenceSettings()
-        self._shelves: dict[int, _Shelf] = {}
-        self._bytes = 0
-
-    def would_accept(self, track_id: int, seconds: float, eye_distance: float, pose: Pose) -> bool:
-        """Whether a crop with these values is worth cutting out and offering; cheap, to avoid cutting crops.
-
-        It is where it would get in if it were perfectly sharp, and the track was not looked at just before.
-        ``eye_distance`` is in pixels of the frame, ``pose`` yaw, pitch and roll in degrees.
-        """
-        if not self._could_win(track_id, seconds, eye_distance, pose):
-            return False
-        rival = self._rival(track_id, seconds)
-        if rival is None or abs(seconds - self._shelves[track_id].looked) >= self._settings.look_seconds:
-            return True
-        usual = self._score(1.0, rival.eye_distance, rival.pose)
-        return self._score(1.0, eye_distance, pose) >= _CLEARLY_BETTER * usual
-
-    def offer(
-        self,
-        track_id: int,
-        crop: AlignedCrop,
-        *,
-        pts: int,
-        seconds: float,
-        eye_distance: float,
-        pose: Pose,
-        detection_score: float,
-        embedding: Floats | None = None,
-    ) -> bool:
-        """Look at ``crop`` of the frame ``pts`` and keep it if it is the best of its time; whether it was kept.
-
-        ``eye_distance`` is in pixels of the frame, ``pose`` yaw, pitch and roll in degrees. The crop is copied.
-        """
-        sure = detection_score >= self._settings.min_detection_score
-        if not sure or not self._could_win(track_id, seconds, eye_distance, pose):
-            return False
-        if track_id in self._shelves:
-            self._shelves[track_id].looked = seconds
-        sharp = sharpness(crop.image)
-        score = self._score(sharp, eye_distance, pose) * _openness(crop.landmarks) * detection_score
-        rival = self._rival(track_id, seconds)
-        if rival is not None and score <= rival.score:
-            return False
-        landmarks = np.array(crop.landmarks, dtype=np.float32)
-        candidate = Candidate(
-            track_id, pts, seconds, _pack(crop.image), landmarks, eye_distance, pose, sharp, score, embedding
-        )
-        shelf = self._shelves.setdefault(track_id, _Shelf(seconds, self._stretch, seconds))
-        self._bytes -= _size(shelf)
-        shelf.put(candidate, self._settings.moments)
-        self._bytes += _size(shelf)
-        self._shrink()
-        return True
-
-    def forget(self, track_id: int) -> None:
-        """Drop the candidates of a track that was itself dropped; nothing happens where there are none."""
-        shelf = self._shelves.pop(track_id, None)
-        if shelf is not None:
-            self._bytes -= _size(shelf)
-
-    def candidates(self) -> tuple[Candidate, ...]:
-        """All that is kept, by track and time."""
-        kept = (candidate for shelf in self._shelves.values() for candidate in shelf.best.values())
-        return tuple(sorted(kept, key=lambda candidate: (candidate.track_id, candidate.pts)))
-
-    @property
-    def _stretch(self) -> float:
-        """Seconds of a stretch of time while a track is short."""
-        return max(self._settings.min_gap_seconds, 0.1)
-
-    def _could_win(self, track_id: int, seconds: float, eye_distance: float, pose: Pose) -> bool:
-        """Whether a face is good enough and, if it were perfectly sharp, the best of its moment."""
-        turned = max(abs(pose[0]), abs(pose[1])) > self._settings.max_turn_degrees
-        if turned or not eye_distance >= self._settings.min_eye_distance_pixels:
-            return False
-        rival = self._rival(track_id, seconds)
-        return rival is None or self._score(1.0, eye_distance, pose) > rival.score
-
-    def _rival(self, track_id: int, seconds: float) -> Candidate | None:
-        """The candidate that a new one of this moment has to beat."""
-        shelf = self._shelves.get(track_id)
-        return None if shelf is None else shelf.best.get(shelf.slot(seconds))
-
-    def _score(self, sharp: float, eye_distance: float, pose: Pose) -> float:
-        """0..1: sharp, large and frontal."""
-        size = min(1.0, eye_distance / self._settings.full_eye_distance_pixels)
-        return sharp * math.sqrt(size) * max(0.0, _frontality(pose)) ** 2
-
-    def _shrink(self) -> None:
-        """Drop the worst candidates until all fit into the memory allowed."""
-        while self._bytes > self._settings.max_megabytes * 1e6:
-            several = {i: shelf for i, shelf in self._shelves.items() if len(shelf.best) > 1} or self._shelves
-            track_id, slot = _worst(several)
-            shelf = self._shelves[track_id]
-            self._bytes -= len(shelf.best.pop(slot).packed)
-            if not shelf.best:
-                del self._shelves[track_id]
+    candidate: Candidate
+    thumbnail: Floats
+    """(32, 32) face part, mean 0 and deviation 1."""
+    look: npt.NDArray[np.float64]
+    """(4,) yaw, pitch, opening of mouth and eyes, each in parts of what is as new as can be."""
 
 
 def select(candidates: Iterable[Candidate], settings: ReferenceSettings) -> tuple[Reference, ...]:
     """The references of a person with these candidates, best first; empty only where there are none.
 
-    The first is the candidate with the best score. Each further one is the best of those ``min_gap_seconds`` away
-    from all before it, where tracks not yet used and poses not yet seen count for more.
+    The first is the candidate with the best score, where unlikeness to the person's other pictures (something in front
+    of the face, another face) takes off. Each further one shows most that is new: farthest-point sampling (Gonzalez,
+    "Clustering to minimize the maximum intercluster distance", 1985) in pose, expression and embedding, weighted by the
+    score, where tracks not yet used count for more. Near-duplicates and those scoring below ``min_relative_score`` of
+    the best are left out.
     """
-    left = list(candidates)
-    chosen: list[Candidate] = []
+    left = [_view(candidate) for candidate in _weighed_by_likeness(list(candidates))]
+    chosen: list[_View] = []
     while left and len(chosen) < settings.count:
-        best = max(left, key=lambda candidate: (_worth(candidate, chosen), -candidate.pts))
-        if chosen and best.score < settings.min_relative_score * chosen[0].score:
-            left.remove(best)
-            continue
+        best = max(left, key=lambda view: (_worth(view, chosen), -view.candidate.pts))
         chosen.append(best)
-        gap = settings.min_gap_seconds
-        left = [other for other in left if other is not best and abs(other.seconds - best.seconds) >= gap]
-    ranked = sorted(chosen, key=lambda candidate: (-candidate.score, candidate.pts))
+        least = settings.min_relative_score * chosen[0].candidate.score
+        left = [
+            view
+            for view in left
+            if view is not best and view.candidate.score >= least and not _repeats(view, best, settings)
+        ]
+    ranked = sorted((view.candidate for view in chosen), key=lambda candidate: (-candidate.score, candidate.pts))
     return tuple(_reference(candidate) for candidate in ranked)
 
 
-def _frontality(pose: Pose) -> float:
+def _weighed_by_likeness(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates with their scores lowered as far as each is unlike the mean of the others."""
+    total = sum(c.score * c.embedding for c in candidates if c.embedding is not None)
+    weighed = []
+    for candidate in candidates:
+        factor = 1.0
+        if candidate.embedding is not None:
+            others = total - candidate.score * candidate.embedding
+            length = float(np.linalg.norm(others))
+            if length > _NOTHING:
+                factor = _likeness(float(candidate.embedding @ others) / length)
+        weighed.append(replace(candidate, score=candidate.score * factor))
+    return weighed
+
+
+def _likeness(cosine: float) -> float:
+    share = min(1.0, max(0.0, (cosine - _UNLIKE) / (_LIKE - _UNLIKE)))
+    return _UNLIKE_FACTOR + (1 - _UNLIKE_FACTOR) * share
+
+
+def _view(candidate: Candidate) -> _View:
+    face = face_part(cv2.cvtColor(unpack(candidate), cv2.COLOR_RGB2GRAY))
+    small = cv2.resize(face, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+    thumbnail = (small - small.mean(dtype=np.float32)) / max(float(small.std()), _MIN_CONTRAST)
+    look = (
+        candidate.pose[0] / _FULL_TURN_DEGREES,
+        candidate.pose[1] / _FULL_TURN_DEGREES,
+        mouth_opening(candidate.landmarks) / _FULL_MOUTH,
+        eye_opening(candidate.landmarks) / _FULL_EYES,
+    )
+    return _View(candidate, np.asarray(thumbnail, dtype=np.float32), np.array(look))
+
+
+def _repeats(view: _View, other: _View, settings: ReferenceSettings) -> bool:
+    """Whether ``view`` is of the same moment as ``other``, or shows the same once more."""
+    if abs(view.candidate.seconds - other.candidate.seconds) < settings.min_gap_seconds:
+        return True
+    difference = float(np.sqrt(np.mean((view.thumbnail - other.thumbnail) ** 2)))
+    return difference < settings.min_difference and math.dist(view.look, other.look) < _SAME_LOOK
+
+
+def _worth(view: _View, chosen: Sequence[_View]) -> float:
+    """Score of a candidate in view of those already chosen."""
+    if not chosen:
+        return view.candidate.score
+    repeats = sum(other.candidate.track_id == view.candidate.track_id for other in chosen)
+    novelty = min(1.0, *(_distance(view, other) for other in chosen))
+    return view.candidate.score * (_VARIETY_FLOOR + (1 - _VARIETY_FLOOR) * novelty) * float(_SAME_TRACK_FACTOR**repeats)
+
+
+def _distance(view: _View, other: _View) -> float:
+    """How different two pictures are in pose, expression and embedding; 1 is as new as can be."""
+    embeddings = view.candidate.embedding, other.candidate.embedding
+    apart = 0.0
+    if embeddings[0] is not None and embeddings[1] is not None:
+        apart = float(np.linalg.norm(embeddings[0] - embeddings[1])) / _FULL_EMBEDDING
+    return math.hypot(math.dist(view.look, other.look), apart)
+
+
+def frontality(pose: Pose) -> float:
     """Cosine of the angle between the nose and the line of sight."""
     return math.cos(math.radians(pose[0])) * math.cos(math.radians(pose[1]))
 
 
-def _openness(landmarks: Floats) -> float:
-    """``_CLOSED_FACTOR`` for closed eyes up to 1 for open ones, from ``landmarks`` ``(68, 2)``.
-
-    The eye aspect ratio of Soukupova and Cech, "Real-time eye blink detection using facial landmarks", CVWW 2016.
-    """
-    ratios = []
-    for first in (36, 42):
-        corner, top, top_inner, inner, bottom_inner, bottom = landmarks[first : first + 6].astype(np.float64)
-        height = (math.dist(top, bottom) + math.dist(top_inner, bottom_inner)) / 2
-        ratios.append(height / max(math.dist(corner, inner), 1e-6))
-    return _CLOSED_FACTOR + (1 - _CLOSED_FACTOR) * min(1.0, max(ratios) / _OPEN_EYES)
-
-
-def _worst(shelves: Mapping[int, _Shelf]) -> tuple[int, int]:
-    """Track and slot of the candidate with the lowest score."""
-    return min(
-        ((track_id, slot) for track_id, shelf in shelves.items() for slot in shelf.best),
-        key=lambda place: shelves[place[0]].best[place[1]].score,
-    )
-
-
-def _worth(candidate: Candidate, chosen: Sequence[Candidate]) -> float:
-    """Score of a candidate in view of those already chosen."""
-    if not chosen:
-        return candidate.score
-    repeats = sum(other.track_id == candidate.track_id for other in chosen)
-    nearest = min(math.dist(candidate.pose[:2], other.pose[:2]) for other in chosen)
-    variety = 1 + _VARIETY_BONUS * min(1.0, nearest / _VARIETY_FULL_DEGREES)
-    return float(candidate.score * variety * _SAME_TRACK_FACTOR**repeats)
-
-
-def _size(shelf: _Shelf) -> int:
-    return sum(len(candidate.packed) for candidate in shelf.best.values())
-
-
-def _pack(image: Image) -> bytes:
-    """Compressed as finely as JPEG can, a fifth of what a lossless format takes: candidates wait for a whole film."""
+def pack(image: Image) -> bytes:
+    """The aligned crop (S, S, 3) as a fine JPEG, a fifth of what is lossless: candidates wait for a whole film."""
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         98,
@@ -333,7 +200,7 @@ def unpack(candidate: Candidate) -> Image:
 
 
 def _reference(candidate: Candidate) -> Reference:
-    turn = math.degrees(math.acos(_frontality(candidate.pose)))
+    turn = math.degrees(math.acos(frontality(candidate.pose)))
     reason = (
         f"sharp ({candidate.sharpness:.2f}), eyes {candidate.eye_distance:.0f} px apart, "
         f"turned {turn:.0f} degrees, at {candidate.seconds:.1f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from vidrestore.blending import paste
 from vidrestore.errors import ComponentError
 from vidrestore.fusion import ALONE, FusionSettings, Moment, fuse, with_neighbours
 from vidrestore.gating import MOST_WAITING, Gate, SteadyVerdicts, Verdict
-from vidrestore.types import FaceCrop, Frame, Identity, Image, Restorer, Timeline
+from vidrestore.types import Face, FaceCrop, Frame, Identity, Image, Restorer, Timeline
 
 Mode = Literal["auto", "generic", "specific"]
 NO_REFERENCES = "no references"
@@ -37,6 +37,8 @@ class Tally:
     faces_judged: int = 0
     factors: float = 0.0
     """Sum of the gate's factors."""
+    on_verdict: Callable[[int, Face, Verdict], None] | None = None
+    """Told of each face that was restored or failed, in the frame of this pts, before the frame is handed out."""
 
     @property
     def gate_factor(self) -> float | None:
@@ -84,6 +86,8 @@ def restore_frames(
     tally: Tally,
     gate: Gate | None = None,
     fusion: FusionSettings = ALONE,
+    *,
+    eager_frames: int = 0,
 ) -> Iterator[Frame]:
     """``frames`` in their order, the faces of ``timeline`` restored in place.
 
@@ -98,12 +102,14 @@ def restore_frames(
         tally: counts what is done.
         gate: holds back faces that restoring made worse; None restores them as strongly as any.
         fusion: how faces learn from their neighbouring frames.
+        eager_frames: as many first frames are judged without waiting for what follows them, so that a preview shows
+            something soon; they may be restored a little more strongly or weakly than without.
     """
     moments = with_neighbours(frames, timeline, fusion)
     cut = ((_cut_faces(m, timeline, restorer, memories, mode, strength, tally), m, others) for m, others in moments)
     cropped = (_fused(*item, timeline, fusion) for item in cut)
     restored = _restored(cropped, restorer, memories, batch)
-    for waiting in _gated(restored, gate):
+    for waiting in _gated(restored, gate, eager_frames):
         for crop, image, verdict in zip(waiting.crops, waiting.restored, waiting.verdicts, strict=True):
             _put_back(waiting.frame, crop, image, verdict, strength, tally)
         tally.frames += 1
@@ -114,6 +120,8 @@ def _put_back(
     frame: Frame, crop: FaceCrop, image: Image | None, verdict: Verdict | None, strength: float, tally: Tally
 ) -> None:
     """Paste a restored face as strongly as it may count, and count it."""
+    if tally.on_verdict is not None:
+        tally.on_verdict(frame.pts, crop.face, Verdict(0.0, FAILED) if image is None else verdict or Verdict(1.0))
     if image is None:
         tally.faces_kept[FAILED] += 1
         return
@@ -129,7 +137,7 @@ def _put_back(
         tally.faces_restored += 1
 
 
-def _gated(waiting: Iterable[_Waiting], gate: Gate | None) -> Iterator[_Waiting]:
+def _gated(waiting: Iterable[_Waiting], gate: Gate | None, eager_frames: int) -> Iterator[_Waiting]:
     """Fill in the verdicts; frames with faces wait until what follows is known as far as it weighs on them."""
     if gate is None:
         for item in waiting:
@@ -138,7 +146,7 @@ def _gated(waiting: Iterable[_Waiting], gate: Gate | None) -> Iterator[_Waiting]
         return
     steady = SteadyVerdicts(gate.settings.smoothing_seconds)
     queue: deque[_Waiting] = deque()
-    for item in waiting:
+    for number, item in enumerate(waiting):
         if not queue and not item.crops:
             yield item
             continue
@@ -146,7 +154,8 @@ def _gated(waiting: Iterable[_Waiting], gate: Gate | None) -> Iterator[_Waiting]
         judged = {crop.face.track_id: gate.judge(crop, image) for crop, image in pairs if image is not None}
         steady.add(item.frame.seconds, judged)
         queue.append(item)
-        while queue and (len(queue) > MOST_WAITING or steady.is_settled(queue[0].frame.seconds)):
+        eager = number < eager_frames
+        while queue and (eager or len(queue) > MOST_WAITING or steady.is_settled(queue[0].frame.seconds)):
             yield _with_verdicts(queue.popleft(), steady)
     steady.end()
     for item in queue:

@@ -1,9 +1,12 @@
-"""Scene cuts, found as the frames come: no track crosses one.
+"""Shots, found as the frames come: no track crosses a cut or the middle of a dissolve.
 
 A new frame belongs to the shot if it can be built from the frame before it. Both are made small; each block of the new
 one is looked for near its place in the old one by normalised correlation, and the mean correlation, weighted by the
 contrast of the blocks, says how much of the picture is explained. Motion within the search range is explained, grain is
 gone at that size, and flicker, exposure steps and fades change gain and offset only, which correlation does not see.
+
+Where every frame explains the next one and yet the pictures before and after do not, the shot may have dissolved into
+another: :mod:`vidrestore.dissolves` tells.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from vidrestore.dissolves import DissolveFinder
 from vidrestore.errors import ConfigError
 from vidrestore.types import Floats, Image
 
@@ -44,6 +48,8 @@ class ShotSettings:
     """Frames over which "recent" is taken, at least 3."""
     flash_frames: int = 2
     """A picture that comes back after at most so many frames does not start another shot; 0 switches this off."""
+    dissolve_frames: int = 60
+    """Longest dissolve that is looked for; 0 switches this off."""
 
     def __post_init__(self) -> None:
         if not 0 < self.min_explained < 1:
@@ -52,17 +58,22 @@ class ShotSettings:
             raise ConfigError(f"shots.memory_frames is {self.memory_frames}, allowed: 3 or more")
         if self.flash_frames < 0:
             raise ConfigError(f"shots.flash_frames is {self.flash_frames}, allowed: 0 or more")
+        if self.dissolve_frames < 0:
+            raise ConfigError(f"shots.dissolve_frames is {self.dissolve_frames}, allowed: 0 or more")
 
 
 class CutFinder:
-    """Tells, frame by frame and without looking ahead, where a new shot begins.
+    """Tells, frame by frame, where a new shot begins.
 
-    Memory is constant: one small picture, another from before the last cut, and a few numbers. What holds:
+    Memory is constant: the small pictures of the longest dissolve, another from before the last cut, and a few numbers.
+    What holds:
 
     * a frame without structure (black, white, a full flash) is never a cut; the next frame that shows something is
       compared with the last one that did, so a cut through black is found where the picture comes back;
     * a burst of other pictures of at most ``flash_frames`` frames is one cut, at its start, and none at its end;
-    * dissolves are no cuts, because each of their frames explains the next one;
+    * a dissolve is no cut, because each of its frames explains the next one; when it is over, the new shot is said to
+      have begun in its middle;
+    * a fade out and in again is no cut, and one into another picture is a cut through black;
     * a change of the frame's aspect is a cut, because coordinates change their meaning.
     """
 
@@ -72,10 +83,28 @@ class CutFinder:
         self._before_cut: Floats | None = None
         self._frames_since_cut = 0
         self._recent: deque[float] = deque(maxlen=self._settings.memory_frames)
+        self._dissolves = DissolveFinder(self._settings.dissolve_frames)
 
-    def is_cut(self, image: Image) -> bool:
-        """Whether ``image`` ``(H, W, 3)`` is the first frame of a new shot; ``False`` for the very first frame."""
+    def frames_in_new_shot(self, image: Image) -> int:
+        """How many frames, up to and with ``image`` ``(H, W, 3)``, are of a shot that is new; 0 where none is.
+
+        1 is a cut right before ``image``, more are the frames since the middle of a dissolve. 0 for the very first
+        frame.
+        """
         picture = _shrink(image)
+        if self._is_cut(picture):
+            self._dissolves.forget()
+            self._dissolves.add(picture)
+            return 1
+        dissolve = self._dissolves.add(picture)
+        if dissolve is None or self._explains(dissolve.before, dissolve.after):
+            return 0
+        self._begin_shot(None, picture)
+        self._dissolves.forget()
+        return dissolve.frames
+
+    def _is_cut(self, picture: Floats) -> bool:
+        """Whether ``picture`` ``(h, w)`` is the first of a new shot, by the picture before it."""
         last = self._last
         self._frames_since_cut += 1
         if last is not None and last.shape != picture.shape:
@@ -83,13 +112,13 @@ class CutFinder:
             return True
         if not _has_structure(picture):
             return False
-        if last is None or not self._differs(last, picture):
+        if last is None or self._follows(last, picture):
             self._last = picture
             return False
         returned = (
             self._before_cut is not None
             and self._frames_since_cut <= self._settings.flash_frames
-            and not self._differs(self._before_cut, picture)
+            and self._follows(self._before_cut, picture)
         )
         if returned:
             self._last, self._before_cut = picture, None
@@ -102,17 +131,26 @@ class CutFinder:
         self._frames_since_cut = 0
         self._recent.clear()
 
-    def _differs(self, old: Floats, new: Floats) -> bool:
-        """Whether ``old`` explains too little of ``new``; remembers how much it explains where it does."""
+    def _follows(self, old: Floats, new: Floats) -> bool:
+        """Whether ``old`` explains enough of the next picture ``new``; remembers how much it explains where it does."""
         usual = float(np.median(self._recent)) if len(self._recent) >= 3 else 1.0
-        needed = self._settings.min_explained * usual
-        explained = _explained(old, new)
-        if explained < needed:
-            explained = max(explained, _explained_after_pan(old, new))
-        if explained < needed:
-            return True
+        explained = _explained_best(old, new, self._settings.min_explained * usual)
+        if explained < self._settings.min_explained * usual:
+            return False
         self._recent.append(explained)
-        return False
+        return True
+
+    def _explains(self, old: Floats, new: Floats) -> bool:
+        """Whether two pictures some way apart are of one shot all the same, or one of them shows nothing."""
+        if not (_has_structure(old) and _has_structure(new)):
+            return True
+        return _explained_best(old, new, self._settings.min_explained) >= self._settings.min_explained
+
+
+def _explained_best(old: Floats, new: Floats, needed: float) -> float:
+    """How much ``old`` explains of ``new``, by a swing of the camera where it is less than ``needed`` without."""
+    explained = _explained(old, new)
+    return explained if explained >= needed else max(explained, _explained_after_pan(old, new))
 
 
 def _shrink(image: Image) -> Floats:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from vidrestore.config import FadingSettings
 from vidrestore.gating import ramp
 from vidrestore.geometry import eye_distance, head_pose, overlap
-from vidrestore.types import Analysis, Face, Floats, Identity, Shot, Timeline, Track
+from vidrestore.types import Analysis, Face, Floats, Identity, Shot, Span, Timeline, Track
 
 Weights = npt.NDArray[np.float64]
 TOO_SMALL = "too small"
 TURNED_AWAY = "turned away"
 DISABLED = "person disabled"
+OUT_OF_SPAN = "outside the person's time"
 HIDDEN = "hidden behind another face"
 _HIDDEN_OVERLAP = 0.3
 """Overlap with a face that was seen above which a face that was not seen is taken to be behind it."""
@@ -55,13 +56,20 @@ def _faces_of(
     pose = np.array([_facing(p, settings) for p in track.landmarks])
     seconds = np.asarray(track.pts * float(analysis.video.time_base), dtype=np.float64)
     size, pose = _steadied(size, seconds, settings.fade_seconds), _steadied(pose, seconds, settings.fade_seconds)
-    weight = size * pose * _ends(track, analysis.shots, seconds, settings.fade_seconds)
+    within = (
+        np.ones(len(seconds))
+        if identity is None
+        else _within(identity.span, seconds - analysis.starts_at, settings.fade_seconds)
+    )
+    weight = size * pose * within * _ends(track, analysis.shots, seconds, settings.fade_seconds)
     strength = 1.0 if identity is None else identity.strength * identity.enabled
     rows = []
     for index, pts in enumerate(track.pts.tolist()):
         kept_because = None
         if strength == 0:
             kept_because = DISABLED
+        elif within[index] == 0:
+            kept_because = OUT_OF_SPAN
         elif _is_hidden(track, index, seen):
             kept_because = HIDDEN
         elif size[index] == 0:
@@ -102,9 +110,31 @@ def _ends(track: Track, shots: Sequence[Shot], seconds: Weights, fade_seconds: f
     weight = np.ones(len(seconds))
     if fade_seconds == 0:
         return weight
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else fade_seconds
+    step = _step(seconds, fade_seconds)
     if all(track.pts[0] != shot.first for shot in shots):
         weight = np.minimum(weight, (seconds - seconds[0] + step) / (fade_seconds + step))
     if all(track.pts[-1] != shot.last for shot in shots):
         weight = np.minimum(weight, (seconds[-1] - seconds + step) / (fade_seconds + step))
     return np.clip(weight, 0.0, 1.0)
+
+
+def _within(span: Span, seconds: Weights, fade_seconds: float) -> Weights:
+    """Weights that fade inside ``span`` where the track goes on beyond it, and are zero outside."""
+    if span.whole:
+        return np.ones(len(seconds))
+    weight = np.array([float(moment in span) for moment in seconds])
+    if fade_seconds == 0:
+        return weight
+    full = fade_seconds + _step(seconds, fade_seconds)
+    earlier = seconds[seconds < span.start]
+    if len(earlier):
+        weight = np.minimum(weight, (seconds - earlier[-1]) / full)
+    later = seconds[seconds >= span.stop] if span.stop is not None else seconds[:0]
+    if len(later):
+        weight = np.minimum(weight, (later[0] - seconds) / full)
+    return np.asarray(np.clip(weight, 0.0, 1.0), dtype=np.float64)
+
+
+def _step(seconds: Weights, alone: float) -> float:
+    """Seconds from frame to frame; ``alone`` where there is but one."""
+    return float(np.median(np.diff(seconds))) if len(seconds) > 1 else alone

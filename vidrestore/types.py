@@ -369,6 +369,17 @@ class Analysis:
     """Of all tracks, also those that became references: what a user's hand may choose from."""
     margin: IdentityMargin | None = None
 
+    @property
+    def starts_at(self) -> float:
+        """Presentation time of the first decoded frame in seconds: what the spans of its people count from."""
+        return float(self.shots[0].first * self.video.time_base) if self.shots else 0.0
+
+    @property
+    def unassigned_tracks(self) -> tuple[Track, ...]:
+        """The tracks of nobody."""
+        owned = {number for identity in self.identities for number in identity.track_ids}
+        return tuple(track for track in self.tracks if track.id not in owned)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -401,6 +412,8 @@ class Detector(Protocol):
     name: str
     licence: str
     device: str
+    same_person: float
+    """Cosine, -1..1, of two tracks' embeddings from which they show one person, measured for this detector."""
 
     def detect(self, image: Image) -> Sequence[Detection]:
         """Faces of one RGB picture, each with landmarks and embedding."""

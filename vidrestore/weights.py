@@ -42,6 +42,8 @@ class Model:
     embedded: bool
     """Ships with vidrestore; else it must be fetched."""
     files: tuple[ModelFile, ...]
+    same_person: float | None = None
+    """Cosine of the embeddings of two tracks from which they show one person; of ``faces`` alone."""
     url: str | None = None
     """Where to fetch from; insightface's own packs are fetched by insightface."""
 
@@ -68,6 +70,7 @@ def list_models() -> tuple[Model, ...]:
                 licence=entry["licence"],
                 embedded=entry["embedded"],
                 files=tuple(ModelFile(file["path"], file["sha256"]) for file in entry["files"]),
+                same_person=entry.get("same_person"),
                 url=entry.get("url"),
             )
             for entry in entries

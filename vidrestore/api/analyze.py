@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.util
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from vidrestore.config import Settings
 from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
 from vidrestore.errors import AnalysisError
+from vidrestore.people import Photograph, obey
+from vidrestore.photographs import reference_from_photo
 from vidrestore.smoothing import RtsSmoother
 from vidrestore.threads import prefetch
 from vidrestore.types import Analysis, Progress, Span
@@ -45,6 +48,8 @@ def analyze_video(
 ) -> Analysis:
     """Analyze a video, or load its analysis where one with the same settings is kept; keep it for ``restore_video``.
 
+    People are as ``people.toml`` in the folder says, which is made with the analysis and is the user's to edit.
+
     Args:
         source: A video file.
         settings: All settings; only those of the analysis matter.
@@ -55,6 +60,7 @@ def analyze_video(
         VideoError: the video cannot be read.
         WeightsError: the model pack is missing or damaged.
         AnalysisError: ``work`` holds the analysis of another video, or cannot be written.
+        ConfigError: ``people.toml`` in ``work`` is wrong; it names the line.
     """
     source, settings = Path(source), settings or Settings()
     probe(source)
@@ -64,14 +70,16 @@ def analyze_video(
         store.check_writable(folder)
         analysis = analyze_source(source, settings, WHOLE, on_progress)
         store.save(analysis, folder)
+        analysis = obey(analysis, folder, settings.references, photographs_in(folder, settings))
     return analysis
 
 
 def kept_analysis(source: Path, work: Path | str | None, settings: Settings) -> Analysis | None:
-    """The kept analysis, if it is of this video and these settings.
+    """The kept analysis with the people of ``people.toml``, if it is of this video and these settings.
 
     Raises:
         AnalysisError: the folder was named by the user and holds the analysis of another video.
+        ConfigError: ``people.toml`` is wrong; it names the line.
     """
     folder = work_folder(source, work)
     if not (folder / store.HEADER).exists():
@@ -89,7 +97,16 @@ def kept_analysis(source: Path, work: Path | str | None, settings: Settings) -> 
             f"{folder} holds the analysis of another video, {analysis.video.path}: name another folder with --work"
         )
     fits = analysis.settings_digest == _digest(settings) and analysis.span.whole
-    return dataclasses.replace(analysis, video=probe(source)) if fits else None
+    if not fits:
+        return None
+    found = dataclasses.replace(analysis, video=probe(source))
+    return obey(found, folder, settings.references, photographs_in(folder, settings))
+
+
+def photographs_in(folder: Path, settings: Settings) -> Photograph:
+    """How photographs pinned in ``people.toml`` become references; the detector is built when the first one is met."""
+    detector = functools.cache(lambda: build_detector(settings.faces, choose_device(settings.restoration.device)))
+    return lambda name, embedding: reference_from_photo(folder / name, detector(), embedding)
 
 
 def analyze_and_keep(
@@ -99,6 +116,7 @@ def analyze_and_keep(
 
     Raises:
         AnalysisError: the user named a folder, and it cannot be written.
+        ConfigError: ``people.toml`` is wrong; it names the line.
     """
     folder = work_folder(source, work)
     if work is not None:
@@ -110,7 +128,7 @@ def analyze_and_keep(
         if work is not None:
             raise
         return analysis, [f"{error} (the video is restored all the same)"]
-    return analysis, []
+    return obey(analysis, folder, settings.references, photographs_in(folder, settings)), []
 
 
 def analyze_source(source: Path, settings: Settings, span: Span, on_progress: Listener) -> Analysis:
@@ -144,12 +162,21 @@ def _digest(settings: Settings) -> str:
 def describe_analysis(analysis: Analysis, folder: Path) -> dict[str, Any]:
     """An analysis in a few words, as ``analyze --json`` prints it; times in seconds."""
     base = analysis.video.time_base
-    known = {track.id: track for track in analysis.tracks}
-    assigned = {track_id for identity in analysis.identities for track_id in identity.track_ids}
     return {
         "analysis": str(folder),
         "frames": analysis.frame_count,
         "shots": [{"start": float(shot.first * base), "stop": float(shot.last * base)} for shot in analysis.shots],
+        **describe_people(analysis),
+        "margin": None if analysis.margin is None else dataclasses.asdict(analysis.margin),
+        "faces_model": analysis.faces_model,
+        "warnings": list(analysis.warnings),
+    }
+
+
+def describe_people(analysis: Analysis) -> dict[str, Any]:
+    """Who is who in a few words, as ``people list --json`` prints it; times in seconds."""
+    known = {track.id: track for track in analysis.tracks}
+    return {
         "people": [
             {
                 "name": identity.name,
@@ -158,10 +185,13 @@ def describe_analysis(analysis: Analysis, folder: Path) -> dict[str, Any]:
                 "references": len(identity.references),
                 "enabled": identity.enabled,
                 "strength": identity.strength,
+                "restore_from": identity.span.start,
+                "restore_to": identity.span.stop,
+                "track_ids": list(identity.track_ids),
+                "reference_sources": [reference.source for reference in identity.references],
             }
             for identity in analysis.identities
         ],
-        "unassigned_tracks": sum(track.id not in assigned for track in analysis.tracks),
-        "faces_model": analysis.faces_model,
-        "warnings": list(analysis.warnings),
+        "unassigned_tracks": len(analysis.unassigned_tracks),
+        "unassigned_track_ids": [track.id for track in analysis.unassigned_tracks],
     }

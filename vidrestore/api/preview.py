@@ -1,24 +1,56 @@
-"""A short range before and after, as a user calls it."""
+"""A short range or a single frame before and after, as a user calls it."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from vidrestore.api.analyze import Listener, analyze_source, kept_analysis, nobody
-from vidrestore.api.restore import RestoreResult, gate_of, restored_frames, result_of, write_all, writer_of
+from vidrestore.api.references import photographed_people
+from vidrestore.api.restore import (
+    RestoreResult,
+    comment_of,
+    faces_restored,
+    gate_of,
+    restored_frames,
+    result_of,
+    write_all,
+    writer_of,
+)
 from vidrestore.config import Settings
 from vidrestore.devices import choose_device
-from vidrestore.errors import ConfigError
+from vidrestore.errors import ConfigError, VideoError
+from vidrestore.image_files import Still, check_image_destination, write_still
+from vidrestore.photographs import PhotographedPerson, with_photographs
 from vidrestore.restoration import Tally
 from vidrestore.restorers import build_restorer
-from vidrestore.types import ColorInfo, Frame, Image, Span
-from vidrestore.video import DecodeReport, check_destination, picture_from_rgb, probe
+from vidrestore.timeline import build_timeline
+from vidrestore.types import Analysis, ColorInfo, Frame, Image, Progress, Span, Timeline, Track
+from vidrestore.video import DecodeReport, check_destination, picture_from_rgb, probe, read_frames, stream_start
+
+View = Literal["side-by-side", "split", "restored"]
+_MARGIN_SECONDS = 1.0
+"""What is kept of tracks around an excerpt, so that faces are weighted in it as in the whole."""
+_GLIMPSE_SECONDS = 0.3
+"""What is analyzed before and after a single frame of a video that has no analysis."""
+_LOOK_BACK_SECONDS = 1.0
+"""How far before a moment the frame that is shown at it is looked for first; few frames are shown for longer."""
+_INSTANT = 1e-6
+_OTHER_FRAME = "in another frame"
+_LINE_SHARE = 1 / 480
+"""Width of the line between the halves, in widths of the picture."""
+_NOT_ANALYZED = (
+    "the video has no analysis yet, so people and references come from this {} alone; "
+    "'vidrestore analyze' finds those of the whole video"
+)
 
 
 def preview_video(
@@ -27,14 +59,29 @@ def preview_video(
     *,
     start: float,
     duration: float,
+    view: View = "side-by-side",
     settings: Settings | None = None,
     work: Path | str | None = None,
     on_progress: Listener = nobody,
+    references: Path | str | None = None,
 ) -> RestoreResult:
-    """Restore ``duration`` seconds from ``start`` into a side-by-side video: before on the left, after on the right.
+    """Restore ``duration`` seconds from ``start`` into a short video.
 
     Only that range is decoded and restored. People and references come from the video's analysis; where none is
-    kept, the range itself is analyzed, and a warning says so.
+    kept, the range itself is analyzed, and a warning says so. The first frame does not wait for those after it, so
+    the gate may weigh its faces a little differently than in the whole restoration.
+
+    Args:
+        source: A video file.
+        output: The comparison.
+        start: Seconds from the beginning.
+        duration: Seconds.
+        view: ``side-by-side``, before on the left; ``split``, the left half of the picture before and the right half
+            after; or ``restored``, after alone.
+        settings: All settings.
+        work: Folder of the analysis; by default ``NAME.vidrestore`` beside the video.
+        on_progress: Called after every frame.
+        references: A folder of photographs, as in :func:`restore_video`.
 
     Raises:
         The same as :func:`restore_video`.
@@ -46,31 +93,187 @@ def preview_video(
     info = probe(source)
     check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
     span = Span(start, start + duration)
-    analysis = kept_analysis(source, work, settings)
+    photographed = photographed_people(references, settings)
+    analysis, notes = _analysis_of(source, work, settings, span, "range", photographed, on_progress)
     restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
-    notes: list[str] = []
-    if analysis is None:
-        notes.append(
-            "the video has no analysis yet, so people and references come from this range alone; "
-            "'vidrestore analyze' finds those of the whole video"
-        )
-        analysis = analyze_source(source, settings, span, on_progress)
     gate, tally, report = gate_of(analysis, settings), Tally(), DecodeReport()
     before: deque[Image] = deque()
     frames = restored_frames(
-        source, analysis, span, restorer, gate, settings, tally, report, lambda frame: before.append(frame.image)
+        source,
+        analysis,
+        span,
+        restorer,
+        gate,
+        settings,
+        tally,
+        report,
+        None if view == "restored" else lambda frame: before.append(frame.image),
+        eager_frames=1,
     )
-    size = (2 * info.width, info.height)
+    size = {"side-by-side": (2 * info.width, info.height), "split": (info.width, info.height), "restored": None}[view]
+    shown = frames if view == "restored" else _composed(frames, before, view, info.color)
     writer = writer_of(source, output, settings, restorer, analysis, span, size)
     with writer:
         total = None if analysis.span.whole else analysis.frame_count
-        write_all(_side_by_side(frames, before, info.color), writer, total, tally, on_progress)
+        first = write_all(shown, writer, total, tally, on_progress)
     said = gate.warnings if gate is not None else []
     warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *writer.warnings, *said])]
-    return result_of(output, analysis, restorer, settings, tally, warnings, begun)
+    return result_of(output, analysis, restorer, settings, tally, warnings, begun, first)
 
 
-def _side_by_side(frames: Iterable[Frame], before: deque[Image], color: ColorInfo) -> Generator[Frame]:
+def preview_frame(
+    source: Path | str,
+    output: Path | str,
+    *,
+    seconds: float,
+    view: View = "side-by-side",
+    settings: Settings | None = None,
+    work: Path | str | None = None,
+    on_progress: Listener = nobody,
+    references: Path | str | None = None,
+) -> RestoreResult:
+    """Restore the frame that is shown at ``seconds`` into a picture, such as a PNG.
+
+    It is the frame of the restored video, except that the gate judges it by itself. The other arguments are those of
+    :func:`preview_video`; where the video has no analysis, the moment around the frame is analyzed.
+
+    Raises:
+        PictureError: the picture cannot be written.
+        The rest as :func:`restore_video`.
+    """
+    source, output, settings = Path(source), Path(output), settings or Settings()
+    begun = time.monotonic()
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigError(f"--frame is {seconds:g}, allowed: seconds from 0 on")
+    probe(source)
+    check_image_destination(source, output)
+    target = _frame_shown_at(source, seconds)
+    at = target.seconds - float(stream_start(source))
+    glimpse = Span(max(0.0, at - _GLIMPSE_SECONDS), at + _GLIMPSE_SECONDS)
+    photographed = photographed_people(references, settings)
+    analysis, notes = _analysis_of(source, work, settings, glimpse, "moment", photographed, on_progress)
+    restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
+    gate, tally, report = gate_of(analysis, settings), Tally(), DecodeReport()
+    timeline = _restored_only_at(target.pts, build_timeline(analysis, settings.fading))
+    reach = settings.fusion.reach_seconds + _INSTANT
+    around = read_frames(source, Span(max(0.0, at - reach), at + reach), report=report)
+    frames = faces_restored(around, analysis, timeline, restorer, gate, settings, tally)
+    before = target.image
+    (after,) = (frame.image for frame in frames if frame.pts == target.pts)
+    still = Still(source, _compared(before, after, view))
+    notes += write_still(output, still, still.image, comment_of(restorer, analysis.faces_model))
+    tally.frames = 1
+    tally.faces_kept.pop(_OTHER_FRAME, None)
+    on_progress(Progress("restore", 1, 1, tally.faces_restored))
+    said = gate.warnings if gate is not None else []
+    warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *said])]
+    return result_of(output, analysis, restorer, settings, tally, warnings, begun, time.monotonic())
+
+
+def _analysis_of(
+    source: Path,
+    work: Path | str | None,
+    settings: Settings,
+    span: Span,
+    what: str,
+    photographed: Mapping[str, PhotographedPerson],
+    on_progress: Listener,
+) -> tuple[Analysis, list[str]]:
+    """What the kept analysis knows of ``span``; without one, an analysis of ``span`` alone; and what to say of it.
+
+    The references of people who were ``photographed`` are those first.
+    """
+    kept = kept_analysis(source, work, settings)
+    if kept is not None:
+        known, unused = with_photographs(kept, photographed, settings.references.count)
+        return excerpt(known, span, float(stream_start(source))), unused
+    alone = analyze_source(source, settings, span, on_progress)
+    known, unused = with_photographs(alone, photographed, settings.references.count)
+    return known, [_NOT_ANALYZED.format(what), *unused]
+
+
+def excerpt(analysis: Analysis, span: Span, stream_starts: float = 0.0) -> Analysis:
+    """``analysis`` without what is not needed to restore ``span``: tracks far from it, and people who are not in it.
+
+    Encoding references and weighting faces take time for each person and each frame. Within ``span`` the faces and
+    their weights are those of the whole. ``stream_starts`` is the second that ``span`` counts from.
+    """
+    first = (stream_starts + span.start - _MARGIN_SECONDS) / float(analysis.video.time_base)
+    last = math.inf
+    if span.stop is not None:
+        last = (stream_starts + span.stop + _MARGIN_SECONDS) / float(analysis.video.time_base)
+    tracks = tuple(part for track in analysis.tracks if (part := _within(track, first, last)) is not None)
+    present = {track.id for track in tracks}
+    people = tuple(person for person in analysis.identities if present.intersection(person.track_ids))
+    return dataclasses.replace(analysis, tracks=tracks, identities=people)
+
+
+def _within(track: Track, first: float, last: float) -> Track | None:
+    """The frames of ``track`` from pts ``first`` to ``last``; None where there are none."""
+    inside = (track.pts >= first) & (track.pts <= last)
+    if not inside.any():
+        return None
+    columns = {name: getattr(track, name)[inside] for name in ("pts", "boxes", "landmarks", "scores")}
+    return dataclasses.replace(track, **columns)
+
+
+def _frame_shown_at(source: Path, seconds: float) -> Frame:
+    """The last frame that begins at ``seconds`` or before.
+
+    Raises:
+        VideoError: the video has ended, or begins later.
+    """
+    info = probe(source)
+    if info.duration is not None and seconds > info.duration:
+        raise VideoError(f"{source} has no frame at {seconds:g} s; it is {info.duration:.3g} s long")
+    back, until = _LOOK_BACK_SECONDS, float(stream_start(source)) + seconds
+    while back < seconds:
+        with contextlib.suppress(VideoError):  # no frame begins so late
+            found = _last(read_frames(source, Span(seconds - back)), until)
+            if found is not None:
+                return found
+        back *= 4
+    found = _last(read_frames(source), until)
+    if found is None:
+        raise VideoError(f"{source} has no frame at {seconds:g} s; it begins later")
+    return found
+
+
+def _last(frames: Iterator[Frame], until: float) -> Frame | None:
+    """The last of ``frames`` that begins at ``until`` or before."""
+    found = None
     for frame in frames:
-        pair = np.hstack((before.popleft(), frame.image))
-        yield Frame(frame.pts, frame.time_base, picture_from_rgb(pair, color=color))
+        if frame.seconds > until + _INSTANT:
+            break
+        found = frame
+    return found
+
+
+def _restored_only_at(pts: int, timeline: Timeline) -> Timeline:
+    """``timeline``, where the faces of other frames are there to be fused with, and left as they are."""
+    return Timeline(
+        {
+            when: faces if when == pts else tuple(dataclasses.replace(f, kept_because=_OTHER_FRAME) for f in faces)
+            for when, faces in timeline.faces.items()
+        }
+    )
+
+
+def _composed(frames: Generator[Frame], before: deque[Image], view: View, color: ColorInfo) -> Generator[Frame]:
+    with contextlib.closing(frames):
+        for frame in frames:
+            picture = _compared(before.popleft(), frame.image, view)
+            yield Frame(frame.pts, frame.time_base, picture_from_rgb(picture, color=color))
+
+
+def _compared(before: Image, after: Image, view: View) -> Image:
+    """``before`` and ``after`` (H, W, 3) in one picture."""
+    if view == "restored":
+        return after
+    if view == "side-by-side":
+        return np.hstack((before, after))
+    middle = after.shape[1] // 2
+    halves = np.hstack((before[:, :middle], after[:, middle:]))
+    half_line = max(1, round(after.shape[1] * _LINE_SHARE / 2))
+    halves[:, middle - half_line : middle + half_line] = 255
+    return halves

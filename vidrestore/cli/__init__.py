@@ -20,7 +20,9 @@ from vidrestore.cli.doctor import Doctor
 from vidrestore.cli.evaluate import Eval
 from vidrestore.cli.models import Models
 from vidrestore.cli.options import DONE, INPUT_OUTPUT, INTERRUPTED, UNEXPECTED, USAGE, Common
+from vidrestore.cli.people import People
 from vidrestore.cli.preview import Preview
+from vidrestore.cli.report import Report
 from vidrestore.cli.restore import Restore
 from vidrestore.cli.train import Train
 from vidrestore.config import load_settings
@@ -29,7 +31,9 @@ from vidrestore.errors import ComponentError, ConfigError, DeviceError, Vidresto
 COMMANDS: dict[str, type[Any]] = {
     "restore": Restore,
     "analyze": Analyze,
+    "people": People,
     "preview": Preview,
+    "report": Report,
     "eval": Eval,
     "demo": Demo,
     "doctor": Doctor,

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from vidrestore.cli.options import DONE, Common, print_result
+from vidrestore.cli.people import print_people
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +20,13 @@ class Analyze(Common):
     """The video."""
 
     def run(self) -> int:
-        from vidrestore.api import analyze_video, describe_analysis, work_folder
+        from vidrestore.api import analyze_video, describe_analysis, describe_people, work_folder
 
         with self.output_style.reporter() as reporter:
             analysis = analyze_video(self.source, settings=self.settings, work=self.work, on_progress=reporter)
         summary = describe_analysis(analysis, work_folder(self.source, self.work))
+        if not self.output_style.json:
+            print_people(summary)
+            summary = {name: value for name, value in summary.items() if name not in describe_people(analysis)}
         print_result(summary, self.output_style.json)
         return DONE

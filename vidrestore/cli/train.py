@@ -26,7 +26,7 @@ class Train:
     """A sub-folder of photographs for each person; or a folder with annotations.json; or the work folder of
     'vidrestore analyze', whose references are learnt from."""
     groups: Path | None = None
-    """Folder of photographs of several people; the detector needs it."""
+    """Folder of photographs of several people; detector and landmarks need it."""
     backgrounds: Path | None = None
     """Folder of pictures without people; detector and landmarks need it."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")]

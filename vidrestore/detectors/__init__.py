@@ -21,14 +21,17 @@ def build_detector(settings: FacesSettings, device: str) -> Detector:
     if ":" in settings.pack and not Path(settings.pack).exists():
         detector = load_component(settings.pack)()
         lacking = [
-            part for part in ("name", "licence", "device", "detect", "look", "embed") if not hasattr(detector, part)
+            part
+            for part in ("name", "licence", "device", "detect", "look", "embed", "same_person")
+            if not hasattr(detector, part)
         ]
         if lacking:
             raise ComponentError(f"{settings.pack} lacks {', '.join(lacking)}, so it is no detector")
         return detector  # type: ignore[no-any-return]
-    from vidrestore.detectors.insightface import InsightFaceDetector
+    from vidrestore.detectors.insightface import SAME_PERSON, InsightFaceDetector
 
     if not known and Path(settings.pack).is_dir():
         return InsightFaceDetector(Path(settings.pack), Path(settings.pack).name, "your own files", settings, device)
     model = weights.find_model(settings.pack, "faces")
-    return InsightFaceDetector(weights.checked_folder(model), model.name, model.licence, settings, device)
+    folder, same_person = weights.checked_folder(model), model.same_person or SAME_PERSON
+    return InsightFaceDetector(folder, model.name, model.licence, settings, device, same_person)

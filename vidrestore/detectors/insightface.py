@@ -25,6 +25,11 @@ _MODULES = ("detection", "recognition", *_LANDMARK_TASKS)
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider"}
 _SUPPRESSION = 0.4
 """Overlap above which the weaker of two detections goes; insightface's own value."""
+SAME_PERSON = 0.4
+"""Cosine from which two faces are one person's, for ArcFace networks as insightface publishes them.
+
+Published thresholds for them lie between 0.3 and 0.4; the upper end, because a wrong merge is worse than a missed one.
+"""
 MIN_SPREAD = 0.16
 """Root mean square distance of the landmarks from their centre, in sides of the box, below which it is no face.
 
@@ -58,8 +63,16 @@ class InsightFaceDetector:
     Each detection gets a second look by the landmark network, which removes what is no face.
     """
 
-    def __init__(self, folder: Path, name: str, licence: str, settings: FacesSettings, device: str) -> None:
-        self.name, self.licence = name, licence
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        licence: str,
+        settings: FacesSettings,
+        device: str,
+        same_person: float = SAME_PERSON,
+    ) -> None:
+        self.name, self.licence, self.same_person = name, licence, same_person
         self._longest = settings.detection_size
         self._analysis = _load(folder, settings, device)
         sessions = [model.session for model in self._analysis.models.values()]

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 
 from vidrestore import __version__, store, weights
-from vidrestore.api import RestoreResult, analyze_video, restore_video, work_folder
+from vidrestore.api import RestoreResult, Witness, analyze_video, restore_video, work_folder
 from vidrestore.config import Settings
 from vidrestore.devices import choose_device
 from vidrestore.errors import ConfigError
@@ -77,11 +77,14 @@ def restore_personalized(
     settings: Settings | None = None,
     work: Path | None = None,
     on_progress: Listener = _nobody,
+    witness: Witness | None = None,
+    references: Path | None = None,
 ) -> RestoreResult:
     """Restore a video with a copy of the compact weights that was fine-tuned on its people, in ``minutes`` at most.
 
     The copy is kept in the work folder, and taken again where video, settings and plain weights are the same. Where
-    fine-tuning does not help, the plain weights restore, and a warning says so.
+    fine-tuning does not help, the plain weights restore, and a warning says so. ``references`` are the photographs of
+    ``restore_video``; fine-tuning learns from the video's own pictures.
 
     Raises:
         ConfigError: the weights are not of a compact network, or ``minutes`` is not above 0.
@@ -97,11 +100,13 @@ def restore_personalized(
     folder = work_folder(source, work)
     found = personalize(source, analysis, plain, settings, folder, minutes, on_progress=on_progress)
     if found.weights is None:
-        result = restore_video(source, output, settings=settings, work=work, on_progress=on_progress)
+        result = restore_video(source, output, settings=settings, work=work, on_progress=on_progress, witness=witness)
         return dataclasses.replace(result, warnings=[*result.warnings, f"not personalized: {found.reason}"])
     own = dataclasses.replace(settings.restoration, weights=str(folder / found.weights))
     chosen = dataclasses.replace(settings, restoration=own)
-    return restore_video(source, output, settings=chosen, work=work, on_progress=on_progress)
+    return restore_video(
+        source, output, settings=chosen, work=work, on_progress=on_progress, witness=witness, references=references
+    )
 
 
 def personalize(

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrestore.alignment import before_shrinking
-from vidrestore.geometry import transform
-from vidrestore.training.composites import load_backgrounds
+from vidrestore.geometry import overlap, transform
+from vidrestore.training.composites import Scene, load_backgrounds, load_groups
 from vidrestore.training.degradations import Degradation, degrade
 from vidrestore.training.face_networks import LandmarkNetwork
 from vidrestore.training.loop import RunSettings, autocast, train
@@ -24,8 +24,13 @@ from vidrestore.types import Floats, Image
 SIDE = LandmarkNetwork.SIDE
 CROP_SCALE = 1.5
 """insightface cuts a square this much larger than the box."""
+_NEAR_FACES = 0.25
+"""Share of the samples that are from photographs of groups: faces as they are, and what is beside them."""
+_BESIDE_TRIES = 8
+_ANNOTATED = [30, 48, 54]
+"""Nose tip and mouth corners: the landmarks that photographs of groups have, too."""
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Pixels (N, 3, 192, 192), landmarks (N, 136) in -1..1, and whether there is a face (N,)."""
+"""Pixels (N, 3, 192, 192), landmarks (N, 136) in -1..1 or NaN where unknown, and whether there is a face (N,)."""
 
 
 def close_up(rng: np.random.Generator) -> Degradation:
@@ -47,22 +52,52 @@ def close_up(rng: np.random.Generator) -> Degradation:
 
 
 class CloseUpMaker:
-    """Draws crops (192, 192, 3) with their landmarks in -1..1, or None where there is no face."""
+    """Draws crops (192, 192, 3) with their landmarks (68, 2) in -1..1, or None where there is no face.
 
-    def __init__(self, portraits: Sequence[LoadedPortrait], scenery: Sequence[Image]) -> None:
+    Of faces from ``groups`` only nose and mouth are known and the rest is NaN; they teach what a face is, also from the
+    side, in the dark, and behind glasses.
+    """
+
+    def __init__(
+        self, portraits: Sequence[LoadedPortrait], scenery: Sequence[Image], groups: Sequence[Scene] = ()
+    ) -> None:
         self._portraits, self._scenery = portraits, scenery
+        self._groups = [scene for scene in groups if len(scene.boxes)]
 
     def draw(self, rng: np.random.Generator) -> tuple[Image, Floats | None]:
         """A random crop, degraded."""
-        if rng.random() < 0.25:
+        kind = rng.random()
+        if self._groups and kind < _NEAR_FACES:
+            image, points = self._from_group(rng)
+            return degrade(image, close_up(rng)), points
+        if kind > 0.8:
             return degrade(self._without_face(rng), close_up(rng)), None
         portrait = self._portraits[int(rng.integers(len(self._portraits)))]
-        image, points = _cut(portrait, rng)
+        image, matrix = _cut(portrait.image, portrait.box, rng)
+        points = transform(matrix, portrait.landmarks)
         if rng.random() < 0.5:
             image, points = np.ascontiguousarray(image[:, ::-1]), mirrored_points(points, SIDE)
         if rng.random() < 0.15:
             self._cover(image, rng)
-        return degrade(image, close_up(rng)), ((points + 0.5) / (SIDE / 2) - 1).astype(np.float32)
+        return degrade(image, close_up(rng)), _normalised(points)
+
+    def _from_group(self, rng: np.random.Generator) -> tuple[Image, Floats | None]:
+        """A face of a photograph of several people, or something beside it: hands, clothes, the back of a head."""
+        scene = self._groups[int(rng.integers(len(self._groups)))]
+        index = int(rng.integers(len(scene.boxes)))
+        box = scene.boxes[index]
+        for _ in range(_BESIDE_TRIES if rng.random() < 0.5 else 0):
+            size = float(box[2] - box[0])
+            side = size * np.exp(rng.uniform(np.log(0.5), np.log(2.0)))
+            centre = (box[:2] + box[2:]) / 2 + size * rng.uniform(-4, 4, 2)
+            beside = np.concatenate((centre - side / 2, centre + side / 2)).astype(np.float32)
+            taken = np.concatenate((scene.boxes, scene.ignored))
+            if not overlap(beside[None], taken).any() and _inside(beside, scene.image):
+                return _cut(scene.image, beside, rng)[0], None
+        image, matrix = _cut(scene.image, box, rng)
+        points = np.full((68, 2), np.nan, dtype=np.float32)
+        points[_ANNOTATED] = _normalised(transform(matrix, scene.keypoints[index, 2:]))
+        return image, points
 
     def _without_face(self, rng: np.random.Generator) -> Image:
         """Scenery, clothes, or a crop of a portrait that misses the face."""
@@ -88,15 +123,24 @@ class CloseUpMaker:
         image[y : y + height, x : x + width] = cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA)
 
 
+def _normalised(points: Floats) -> Floats:
+    """Points in pixels of a crop to -1..1 from edge to edge."""
+    return np.asarray((points + 0.5) / (SIDE / 2) - 1, dtype=np.float32)
+
+
 def _warp(source: Image, matrix: Floats, shrink: float) -> Image:
     soft = before_shrinking(source, shrink)
     warped = cv2.warpAffine(soft, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(warped, dtype=np.uint8)
 
 
-def _cut(portrait: LoadedPortrait, rng: np.random.Generator) -> tuple[Image, Floats]:
-    """The crop insightface would make from a detector's box, which is never quite right; points in pixels."""
-    box = portrait.box
+def _inside(box: Floats, image: Image) -> bool:
+    height, width = image.shape[:2]
+    return bool(box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height)
+
+
+def _cut(source: Image, box: Floats, rng: np.random.Generator) -> tuple[Image, Floats]:
+    """The crop insightface would make from a detector's ``box``, which is never quite right, and its matrix (2, 3)."""
     side = CROP_SCALE * float(max(box[2] - box[0], box[3] - box[1])) * np.exp(rng.normal(0.02, 0.13))
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) + 0.055 * side * rng.standard_normal(2)
     angle = np.deg2rad(rng.normal(0, 13) if rng.random() < 0.85 else rng.uniform(-50, 50))
@@ -104,16 +148,18 @@ def _cut(portrait: LoadedPortrait, rng: np.random.Generator) -> tuple[Image, Flo
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ squeeze * (SIDE / side)
     middle = np.full(2, (SIDE - 1) / 2)
     matrix = np.concatenate((turn, (middle - turn @ centre)[:, None]), axis=1).astype(np.float32)
-    return _warp(portrait.image, matrix, side / SIDE), transform(matrix, portrait.landmarks)
+    return _warp(source, matrix, side / SIDE), matrix
 
 
-def train_landmarks(portraits: Path, backgrounds: Path, settings: RunSettings) -> LandmarkNetwork:
-    """Train on portraits and on pictures without faces; the checkpoint goes to ``settings.folder``."""
+def train_landmarks(portraits: Path, groups: Path, backgrounds: Path, settings: RunSettings) -> LandmarkNetwork:
+    """Train on portraits, groups and pictures without faces; the checkpoint goes to ``settings.folder``."""
     cv2.setNumThreads(1)
     torch.manual_seed(settings.seed)
     network: LandmarkNetwork = LandmarkNetwork().to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scenery = load_backgrounds(backgrounds, longest=384)
-    maker = CloseUpMaker(load_portraits(list_portraits(portraits, "train"), face_width=150), scenery)
+    maker = CloseUpMaker(
+        load_portraits(list_portraits(portraits, "train"), face_width=150), scenery, load_groups(groups, "train")
+    )
     held_out = CloseUpMaker(load_portraits(list_portraits(portraits, "val"), face_width=150), scenery)
     rng = np.random.default_rng(1)
     views = [held_out.draw(rng) for _ in range(256)]
@@ -126,7 +172,7 @@ def train_landmarks(portraits: Path, backgrounds: Path, settings: RunSettings) -
         pixels, points, faces = (part.to(settings.device) for part in batch)
         with autocast(settings.device):
             found, logits = network(pixels.contiguous(memory_format=torch.channels_last))
-        distance = (found.float() - points).abs()[faces > 0].mean()
+        distance = (found.float() - points).abs()[torch.isfinite(points) & (faces[:, None] > 0)].mean()
         face = F.binary_cross_entropy_with_logits(logits.float(), faces)
         return {"loss": 10 * distance + 0.5 * face, "distance": distance, "face": face}
 

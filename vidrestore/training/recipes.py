@@ -36,7 +36,7 @@ _LEARNING_RATES = {"detector": 2e-3, "landmarks": 2e-3, "embedding": 2e-3, "rest
 _NEEDED = {
     "restorer": ("portraits",),
     "detector": ("portraits", "groups", "backgrounds"),
-    "landmarks": ("portraits", "backgrounds"),
+    "landmarks": ("portraits", "groups", "backgrounds"),
     "embedding": ("portraits",),
     "faces": ("portraits", "groups", "backgrounds"),
 }
@@ -258,13 +258,13 @@ def _train(recipe: Recipe, rank: int, on_progress: Callable[[TrainingProgress], 
 
         return train_embedding(recipe.portraits, settings)
     assert recipe.backgrounds is not None
+    assert recipe.groups is not None
     if recipe.what == "landmarks":
         from vidrestore.training.landmarks import train_landmarks
 
-        return train_landmarks(recipe.portraits, recipe.backgrounds, settings)
+        return train_landmarks(recipe.portraits, recipe.groups, recipe.backgrounds, settings)
     from vidrestore.training.detector import train_detector
 
-    assert recipe.groups is not None
     return train_detector(recipe.portraits, recipe.groups, recipe.backgrounds, settings)
 
 

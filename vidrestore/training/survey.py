@@ -20,12 +20,12 @@ from vidrestore import store
 from vidrestore.alignment import TEMPLATE_SIZE, alignment_matrix, cut_aligned
 from vidrestore.detectors.insightface import face_box
 from vidrestore.errors import ConfigError
-from vidrestore.references import sharpness
+from vidrestore.face_quality import sharpness
 from vidrestore.training.portraits import INDEX, picture_files, read_rgb
 from vidrestore.types import Analysis, Detection, Detector, Floats, Identity, Image, Progress
 
 MIN_SHARPNESS = 0.5
-"""Of the aligned face (:func:`vidrestore.references.sharpness`), to learn restoration from.
+"""Of the aligned face (:func:`vidrestore.face_quality.sharpness`), to learn restoration from.
 
 95 of 100 pictures that were chosen by hand for it are above, at 512 x 512.
 """

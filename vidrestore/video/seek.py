@@ -158,19 +158,25 @@ class _Seeker:
 
 
 class _Sequential:
-    """Decoding from the start, for files that cannot be sought."""
+    """Decoding forward, and from the start for an earlier frame, for files that cannot be sought."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._frames = read_frames(path)
+        self._passed: int | None = None
 
     def frame_at(self, pts: int) -> Frame:
-        for frame in read_frames(self._path):
+        if self._passed is not None and pts <= self._passed:
+            self._frames = read_frames(self._path)
+        for frame in self._frames:
+            self._passed = frame.pts
             if frame.pts == pts:
                 return frame
         raise VideoError(f"the frame with pts {pts} of {self._path} cannot be decoded")
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """The file is closed with the frames that were being read."""
+        self._frames = iter(())
 
 
 class _DecordReader:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vidrestore.config import FadingSettings
 from vidrestore.errors import ComponentError
 from vidrestore.restoration import FAILED, NO_REFERENCES, Mode, Tally, encode_people, restore_frames
-from vidrestore.timeline import DISABLED, HIDDEN, OUT_OF_SPAN, TOO_SMALL, TURNED_AWAY, build_timeline
+from vidrestore.timeline import DISABLED, HIDDEN, OUT_OF_SPAN, TOO_SMALL, TURNED_AWAY, UNSEEN, build_timeline
 from vidrestore.types import Analysis, Face, FaceCrop, Frame, Identity, Image, Reference, Shot, Span, Timeline, Track
 from vidrestore.video import read_frames
 
@@ -335,11 +335,11 @@ def test_frames_that_the_timeline_does_not_know_have_no_faces() -> None:
     assert timeline.at(1) == ()
 
 
-def with_gap(analysis: Analysis) -> Track:
-    """The track of ``analysis``, not seen in frames 3, 4 and 5."""
+def with_gap(analysis: Analysis, frames: int = 3) -> Track:
+    """The track of ``analysis``, not seen in so many ``frames`` from number 3 on."""
     (track,) = analysis.tracks
     scores = np.ones(len(track.pts), np.float32)
-    scores[3:6] = 0
+    scores[3 : 3 + frames] = 0
     return replace(track, scores=scores)
 
 
@@ -357,6 +357,16 @@ def test_a_face_behind_another_one_is_not_restored_on_top_of_it() -> None:
 def test_a_gap_with_nobody_in_front_does_not_drop_the_face() -> None:
     analysis = analysis_of(LEFT, Shot(0, 24 * STEP))
     assert (weights(replace(analysis, tracks=(with_gap(analysis),))) > 0).all()
+
+
+def test_a_face_that_is_long_unseen_is_not_painted_on_what_hides_it() -> None:
+    analysis = analysis_of(LEFT, Shot(0, 24 * STEP))
+    timeline = build_timeline(replace(analysis, tracks=(with_gap(analysis, frames=16),)), FADING)
+    faces = [timeline.at(index * STEP)[0] for index in range(25)]
+    assert {face.kept_because for face in faces[8:14]} == {UNSEEN}
+    steps = np.diff([face.weight for face in faces])
+    assert np.abs(steps).max() < 0.5  # fades over several frames, never in one
+    assert faces[2].weight == faces[19].weight == 1
 
 
 def test_a_restorer_that_breaks_its_contract_is_named(clip: Path) -> None:

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from vidrestore.alignment import crop_face, cut_around
+from vidrestore.appearance import mean_embedding
 from vidrestore.candidates import SURROUNDINGS, CandidatePool
 from vidrestore.config import Settings
 from vidrestore.errors import ComponentError
 from vidrestore.flow import carry
 from vidrestore.geometry import eye_distance, head_pose, overlap
 from vidrestore.identities import cluster
-from vidrestore.references import select
+from vidrestore.references import ReferenceSettings, select
 from vidrestore.shots import CutFinder
 from vidrestore.tracking import Tracker, extend
 from vidrestore.types import (
@@ -189,20 +190,8 @@ class Analyzer:
         tracks = tuple(self._with_earlier(track) for track in self._tracker.finish())
         candidates = self._candidates(tracks)
         cast = cluster(tracks, self._time_base, self._detector.same_person, self._settings.identities)
-        people = []
-        known = {track.id: track for track in tracks}
-        for number, group in enumerate(cast.people):
-            embeddings = [embedding for i in group if (embedding := known[i].embedding) is not None]
-            mean = None if not embeddings else np.mean(embeddings, axis=0)
-            person = Identity(
-                id=number,
-                name=f"person {number + 1}",
-                track_ids=group,
-                embedding=None if mean is None else mean / max(float(np.linalg.norm(mean)), 1e-6),
-                references=select((c for c in candidates if c.track_id in group), self._settings.references),
-            )
-            people.append(person)
-        return Findings(tuple(self._shots), tracks, tuple(people), candidates, cast.margin)
+        people = people_of(cast.people, tracks, candidates, self._settings.references)
+        return Findings(tuple(self._shots), tracks, people, candidates, cast.margin)
 
     def _candidates(self, tracks: Sequence[Track]) -> tuple[Candidate, ...]:
         """The pool's candidates under the ids that their tracks have now, without those of frames that a track lost."""
@@ -236,6 +225,25 @@ class Analyzer:
             None,
         )
         return extend(track, back)
+
+
+def people_of(
+    groups: Iterable[Sequence[int]],
+    tracks: Sequence[Track],
+    candidates: Sequence[Candidate],
+    settings: ReferenceSettings,
+) -> tuple[Identity, ...]:
+    """The people whom ``groups`` of track ids show, numbered in that order, with references from ``candidates``."""
+    return tuple(
+        Identity(
+            id=number,
+            name=f"person {number + 1}",
+            track_ids=tuple(group),
+            embedding=mean_embedding(track.embedding for track in tracks if track.id in group),
+            references=select((c for c in candidates if c.track_id in group), settings),
+        )
+        for number, group in enumerate(groups)
+    )
 
 
 def analyze_frames(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -53,6 +53,15 @@ class Appearance:
             qualities = [quality for _, quality, _ in self._looks]
             self._agreed = agreed_embedding([embedding for _, _, embedding in self._looks], qualities)
         return self._agreed
+
+
+def mean_embedding(embeddings: Iterable[Floats | None]) -> Floats | None:
+    """The mean ``(D,)``, normalised, of the ``embeddings`` (each ``(D,)``) that are known; None without any."""
+    known = [embedding for embedding in embeddings if embedding is not None]
+    if not known:
+        return None
+    mean = np.mean(known, axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), dtype=np.float32)
 
 
 def agreed_embedding(embeddings: Sequence[Floats], qualities: Sequence[float]) -> Floats:

@@ -7,7 +7,7 @@ gets the best of them as references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,20 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from vidrestore.alignment import crop_face, cut_around
+from vidrestore.analysis import people_of
 from vidrestore.candidates import SURROUNDINGS, CandidatePool
 from vidrestore.config import Settings
 from vidrestore.errors import ComponentError
 from vidrestore.geometry import eye_distance, head_pose
 from vidrestore.identities import cluster
-from vidrestore.references import select
 from vidrestore.types import (
     Analysis,
-    Candidate,
     ColorInfo,
     Detection,
     Detector,
     Face,
-    Identity,
     Image,
     Progress,
     Shot,
@@ -67,6 +65,7 @@ def analyze_gallery(
     # There are no further sights of a face to wait for.
     one_sight = replace(settings.identities, min_sights=1, own_person_seconds=0.0)
     cast = cluster(tracks, _TIME_BASE, detector.same_person, one_sight)
+    people = people_of(cast.people, tracks, candidates, settings.references)
     return Analysis(
         video=_as_video(source, width, height, len(shots)),
         fingerprint="",
@@ -74,7 +73,8 @@ def analyze_gallery(
         frame_count=len(shots),
         shots=tuple(shots),
         tracks=tuple(tracks),
-        identities=_people(cast.people, tracks, candidates, settings),
+        # A face learns nothing from itself.
+        identities=tuple(p if len(p.track_ids) > 1 else replace(p, references=()) for p in people),
         settings_digest=settings.analysis_digest(),
         faces_model=f"{detector.name} ({detector.licence})",
         candidates=candidates,
@@ -112,26 +112,6 @@ def _offer(pool: CandidatePool, track: Track, detection: Detection, image: Image
             detection_score=detection.score,
             embedding=detection.embedding,
         )
-
-
-def _people(
-    groups: Sequence[Sequence[int]], tracks: Sequence[Track], candidates: Sequence[Candidate], settings: Settings
-) -> tuple[Identity, ...]:
-    people = []
-    known = {track.id: track for track in tracks}
-    for number, group in enumerate(groups):
-        embeddings = [embedding for i in group if (embedding := known[i].embedding) is not None]
-        mean = None if not embeddings else np.mean(embeddings, axis=0)
-        person = Identity(
-            id=number,
-            name=f"person {number + 1}",
-            track_ids=tuple(group),
-            embedding=None if mean is None else mean / max(float(np.linalg.norm(mean)), 1e-6),
-            references=select((c for c in candidates if c.track_id in group), settings.references),
-        )
-        # A face learns nothing from itself.
-        people.append(person if len(group) > 1 else replace(person, references=()))
-    return tuple(people)
 
 
 def _as_video(source: Path, width: int, height: int, count: int) -> VideoInfo:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from vidrestore.alignment import TEMPLATE_SIZE, crop_face
+from vidrestore.appearance import mean_embedding
 from vidrestore.errors import PictureError
 from vidrestore.face_quality import exposure, expression, sharpness
 from vidrestore.geometry import eye_distance
@@ -169,7 +168,9 @@ def _read_person(folder: Path, detector: Detector) -> PhotographedPerson:
         raise PictureError(f"there is no photograph of {folder.name} that can be used: {reasons}")
     own, strangers = _recurring(portraits, folder)
     references = sorted((portrait.reference for portrait in own), key=lambda reference: -reference.score)
-    return PhotographedPerson(tuple(references), _mean([portrait.embedding for portrait in own]), (*notes, *strangers))
+    return PhotographedPerson(
+        tuple(references), mean_embedding([portrait.embedding for portrait in own]), (*notes, *strangers)
+    )
 
 
 def _recurring(photographs: Sequence[Sequence[_Portrait]], folder: Path) -> tuple[list[_Portrait], list[str]]:
@@ -261,12 +262,3 @@ def _folders_in(folder: Path) -> list[Path]:
 def _cosine(one: Floats | None, other: Floats | None) -> float:
     """Cosine of two embeddings; -1 where one is missing."""
     return -1.0 if one is None or other is None else float(one @ other)
-
-
-def _mean(embeddings: Sequence[Floats | None]) -> Floats | None:
-    """Normalised mean ``(D,)`` of those that are known; None without any."""
-    known = [embedding for embedding in embeddings if embedding is not None]
-    if not known:
-        return None
-    mean = np.mean(known, axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), dtype=np.float32)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ TURNED_AWAY = "turned away"
 DISABLED = "person disabled"
 OUT_OF_SPAN = "outside the person's time"
 HIDDEN = "hidden behind another face"
+UNSEEN = "not seen for a while"
+NOT_CHOSEN = "in a frame that was not chosen"
+_UNSEEN_SECONDS = 0.3
+"""A face that was not seen for longer, before and after, may be behind something, and its landmarks are a guess."""
 _HIDDEN_OVERLAP = 0.3
 """Overlap with a face that was seen above which a face that was not seen is taken to be behind it."""
 
@@ -34,6 +39,16 @@ def build_timeline(analysis: Analysis, settings: FadingSettings) -> Timeline:
         for pts, face in _faces_of(track, owners, seen, analysis, settings):
             faces.setdefault(pts, []).append(face)
     return Timeline({pts: tuple(present) for pts, present in faces.items()})
+
+
+def restored_only_in(chosen: Container[int], timeline: Timeline) -> Timeline:
+    """``timeline``, where faces outside the ``chosen`` frames (pts) stay as they are; they still help those beside."""
+    return Timeline(
+        {
+            pts: faces if pts in chosen else tuple(replace(face, kept_because=NOT_CHOSEN) for face in faces)
+            for pts, faces in timeline.faces.items()
+        }
+    )
 
 
 def _is_hidden(track: Track, index: int, seen: Mapping[int, Sequence[tuple[int, Floats]]]) -> bool:
@@ -61,7 +76,8 @@ def _faces_of(
         if identity is None
         else _within(identity.span, seconds - analysis.starts_at, settings.fade_seconds)
     )
-    weight = size * pose * within * _ends(track, analysis.shots, seconds, settings.fade_seconds)
+    seen_here = _seen(track, seconds, settings.fade_seconds)
+    weight = size * pose * within * seen_here * _ends(track, analysis.shots, seconds, settings.fade_seconds)
     strength = 1.0 if identity is None else identity.strength * identity.enabled
     rows = []
     for index, pts in enumerate(track.pts.tolist()):
@@ -72,6 +88,8 @@ def _faces_of(
             kept_because = OUT_OF_SPAN
         elif _is_hidden(track, index, seen):
             kept_because = HIDDEN
+        elif seen_here[index] == 0:
+            kept_because = UNSEEN
         elif size[index] == 0:
             kept_because = TOO_SMALL
         elif pose[index] == 0:
@@ -103,6 +121,19 @@ def _steadied(weights: Weights, seconds: Weights, fade_seconds: float) -> Weight
     averaged = np.convolve(padded, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
     # A face that is hopeless in this very frame stays as it is; one that is good may fade a little.
     return np.where(weights == 0, 0.0, np.minimum(averaged, 1.0))
+
+
+def _seen(track: Track, seconds: Weights, fade_seconds: float) -> Weights:
+    """Weights that fade, from the last sight of the face and to the next, to zero in the middle of a long gap."""
+    sights = seconds[track.scores > 0]
+    if len(sights) == 0:
+        return np.zeros(len(seconds))
+    after = np.searchsorted(sights, seconds).clip(max=len(sights) - 1)
+    before = (np.searchsorted(sights, seconds, side="right") - 1).clip(min=0)
+    gap = sights[after] - sights[before]
+    away = np.minimum(np.abs(seconds - sights[before]), np.abs(sights[after] - seconds))
+    faded = np.clip(1 - away / max(fade_seconds, 1e-6), 0.0, 1.0)
+    return np.where(gap > _UNSEEN_SECONDS, faded, 1.0)
 
 
 def _ends(track: Track, shots: Sequence[Shot], seconds: Weights, fade_seconds: float) -> Weights:

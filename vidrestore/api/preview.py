@@ -32,8 +32,8 @@ from vidrestore.image_files import Still, check_image_destination, write_still
 from vidrestore.photographs import PhotographedPerson, with_photographs
 from vidrestore.restoration import Tally
 from vidrestore.restorers import build_restorer
-from vidrestore.timeline import build_timeline
-from vidrestore.types import Analysis, ColorInfo, Frame, Image, Progress, Span, Timeline, Track
+from vidrestore.timeline import NOT_CHOSEN, build_timeline, restored_only_in
+from vidrestore.types import Analysis, ColorInfo, Frame, Image, Progress, Span, Track
 from vidrestore.video import DecodeReport, check_destination, picture_from_rgb, probe, read_frames, stream_start
 
 View = Literal["side-by-side", "split", "restored"]
@@ -44,7 +44,6 @@ _GLIMPSE_SECONDS = 0.3
 _LOOK_BACK_SECONDS = 1.0
 """How far before a moment the frame that is shown at it is looked for first; few frames are shown for longer."""
 _INSTANT = 1e-6
-_OTHER_FRAME = "in another frame"
 _LINE_SHARE = 1 / 480
 """Width of the line between the halves, in widths of the picture."""
 _NOT_ANALYZED = (
@@ -154,7 +153,7 @@ def preview_frame(
     analysis, notes = _analysis_of(source, work, settings, glimpse, "moment", photographed, on_progress)
     restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
     gate, tally, report = gate_of(analysis, settings), Tally(), DecodeReport()
-    timeline = _restored_only_at(target.pts, build_timeline(analysis, settings.fading))
+    timeline = restored_only_in({target.pts}, build_timeline(analysis, settings.fading))
     reach = settings.fusion.reach_seconds + _INSTANT
     around = read_frames(source, Span(max(0.0, at - reach), at + reach), report=report)
     frames = faces_restored(around, analysis, timeline, restorer, gate, settings, tally)
@@ -163,7 +162,7 @@ def preview_frame(
     still = Still(source, _compared(before, after, view))
     notes += write_still(output, still, still.image, comment_of(restorer, analysis.faces_model))
     tally.frames = 1
-    tally.faces_kept.pop(_OTHER_FRAME, None)
+    tally.faces_kept.pop(NOT_CHOSEN, None)
     on_progress(Progress("restore", 1, 1, tally.faces_restored))
     said = gate.warnings if gate is not None else []
     warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *said])]
@@ -247,16 +246,6 @@ def _last(frames: Iterator[Frame], until: float) -> Frame | None:
             break
         found = frame
     return found
-
-
-def _restored_only_at(pts: int, timeline: Timeline) -> Timeline:
-    """``timeline``, where the faces of other frames are there to be fused with, and left as they are."""
-    return Timeline(
-        {
-            when: faces if when == pts else tuple(dataclasses.replace(f, kept_because=_OTHER_FRAME) for f in faces)
-            for when, faces in timeline.faces.items()
-        }
-    )
 
 
 def _composed(frames: Generator[Frame], before: deque[Image], view: View, color: ColorInfo) -> Generator[Frame]:

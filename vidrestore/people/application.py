@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
+from vidrestore.appearance import mean_embedding
 from vidrestore.errors import VidrestoreError
 from vidrestore.people.edits import Edits, Person, is_source
 from vidrestore.references import ReferenceSettings, select
@@ -32,7 +31,7 @@ def apply(analysis: Analysis, edits: Edits, settings: ReferenceSettings, photogr
     people = []
     for number, person in enumerate(edits.people):
         same = found.get(frozenset(person.tracks))
-        embedding = same.embedding if same is not None else _embedding(person, analysis)
+        embedding = same.embedding if same is not None else _embedding_of(person, analysis)
         if same is not None and not person.pin and not person.exclude:
             references = same.references
         else:
@@ -109,10 +108,5 @@ def _references(
     return (*pinned, *select(left, settings)[:room])
 
 
-def _embedding(person: Person, analysis: Analysis) -> Floats | None:
-    """The mean (D,) of the embeddings of the person's tracks, normalised; None where none has one."""
-    known = [t.embedding for t in analysis.tracks if t.id in person.tracks and t.embedding is not None]
-    if not known:
-        return None
-    mean = np.mean(known, axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), dtype=np.float32)
+def _embedding_of(person: Person, analysis: Analysis) -> Floats | None:
+    return mean_embedding(track.embedding for track in analysis.tracks if track.id in person.tracks)

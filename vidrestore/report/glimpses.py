@@ -20,7 +20,7 @@ from vidrestore.report.page import check_page, write_page
 from vidrestore.report.run import now
 from vidrestore.restoration import Tally
 from vidrestore.restorers import build_restorer
-from vidrestore.timeline import build_timeline
+from vidrestore.timeline import build_timeline, restored_only_in
 from vidrestore.types import Analysis, Frame, Image, Progress, Restorer, Span, Timeline
 from vidrestore.video import comment_of, probe, read_frames, stream_start
 
@@ -29,7 +29,6 @@ MOST_GLIMPSES = 12
 _MOST_OF_A_PERSON = 4
 _ROUNDED_SECONDS = 0.005
 """By how much containers round time."""
-_OTHER_FRAME = "not among the frames chosen for the report"
 
 
 def report_video(
@@ -152,7 +151,7 @@ def _glimpse(
     frames = faces_restored(
         _decoded(source, analysis, chosen, settings.fusion.reach_seconds, before),
         dataclasses.replace(analysis, identities=people),
-        _only(timeline, chosen),
+        restored_only_in(chosen, timeline),
         restorer,
         gate_of(analysis, settings),
         settings,
@@ -182,18 +181,6 @@ def _chosen(analysis: Analysis, timeline: Timeline, settings: Settings) -> froze
     people = sorted(times.values(), key=len, reverse=True)[:MOST_GLIMPSES]
     each = max(1, min(_MOST_OF_A_PERSON, MOST_GLIMPSES // max(len(people), 1)))
     return frozenset(own[len(own) * (2 * part + 1) // (2 * each)] for own in people for part in range(each))
-
-
-def _only(timeline: Timeline, chosen: frozenset[int]) -> Timeline:
-    """``timeline`` with the faces of all other frames left as they are; they still help those beside them."""
-    return Timeline(
-        {
-            pts: faces
-            if pts in chosen
-            else tuple(dataclasses.replace(face, kept_because=_OTHER_FRAME) for face in faces)
-            for pts, faces in timeline.faces.items()
-        }
-    )
 
 
 def _decoded(

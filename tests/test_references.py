@@ -19,10 +19,12 @@ from vidrestore.errors import ConfigError
 from vidrestore.face_quality import (
     bareness,
     blockiness,
+    cleanness,
     exposure,
     expression,
     eye_opening,
     mouth_opening,
+    noise,
     sharpness,
     wholeness,
 )
@@ -171,6 +173,18 @@ def test_blur_and_noise_make_no_blocks() -> None:
     for picture in (photograph, blurred(photograph, 3), noisy(photograph, 20), np.full_like(photograph, 90)):
         assert wholeness(picture) == 1
     assert wholeness(photograph[:12, :12]) == 1
+
+
+@pytest.mark.parametrize("strength", [3, 10, 30])
+def test_grain_is_measured_and_counts_less(strength: float) -> None:
+    photograph = data.astronaut()[20:220, 124:324]
+    grain = np.random.default_rng(1).normal(0, strength, (200, 200, 1))
+    grainy = np.clip(photograph + grain, 0, 255).astype(np.uint8)
+    # On top of the photograph's own; where the grain is clipped it is less.
+    assert noise(grainy) == pytest.approx(np.hypot(strength, noise(photograph)), rel=0.2)
+    assert cleanness(grainy) < cleanness(photograph)
+    assert cleanness(photograph) > 0.95
+    assert (cleanness(grainy) < 0.2) == (strength == 30)
 
 
 def test_what_is_too_dark_or_burnt_out_counts_less() -> None:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from vidrestore.face_quality import bareness, exposure, expression, sharpness, wholeness
+from vidrestore.face_quality import bareness, cleanness, exposure, expression, sharpness, wholeness
 from vidrestore.references import Pose, ReferenceSettings, frontality, pack
 from vidrestore.types import Candidate, Floats, Image
 
@@ -110,8 +110,9 @@ class CandidatePool:
         if track_id in self._shelves:
             self._shelves[track_id].looked = seconds
         sharp = sharpness(crop.image) * wholeness(native)
-        visible = exposure(crop.image) * bareness(crop.image, crop.landmarks) * expression(crop.landmarks)
-        score = self._score(sharp, eye_distance, pose) * visible * detection_score
+        clear = sharp * cleanness(native) * exposure(crop.image)
+        visible = bareness(crop.image, crop.landmarks) * expression(crop.landmarks)
+        score = self._score(clear, eye_distance, pose) * visible * detection_score
         rival = self._rival(track_id, seconds)
         if rival is not None and score <= rival.score:
             return False

@@ -10,6 +10,7 @@ import tyro
 
 from vidrestore.cli.options import DONE, Common, print_result
 from vidrestore.cli.people import print_people
+from vidrestore.types import IdentityMargin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,5 +29,18 @@ class Analyze(Common):
         if not self.output_style.json:
             print_people(summary)
             summary = {name: value for name, value in summary.items() if name not in describe_people(analysis)}
+            summary["margin"] = _told(analysis.margin)
         print_result(summary, self.output_style.json)
         return DONE
+
+
+def _told(margin: IdentityMargin | None) -> str | None:
+    """How clearly the tracks fell into people, in words."""
+    if margin is None:
+        return None
+    parts = [f"one person from a similarity of {margin.threshold:.2f} on"]
+    if margin.least_joined is not None:
+        parts.append(f"least sure join {margin.least_joined:.2f}")
+    if margin.most_apart is not None:
+        parts.append(f"most alike of two people {margin.most_apart:.2f}")
+    return "; ".join(parts)

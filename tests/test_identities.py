@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -131,6 +132,17 @@ def test_a_short_track_in_the_unsure_band_is_nobodys(cosine: float, last: int, e
 
 def test_a_short_track_that_shares_a_frame_with_its_double_is_somebody() -> None:
     assert people([track(0, person(0), 0, 40), track(1, alike(0, 1, 0.42), 40, 45)]) == [(0,), (1,)]
+
+
+def test_a_face_far_away_is_nobodys_however_long_it_is_there() -> None:
+    assert people([track(0, person(0), 0, 500, eyes=7.0)]) == []
+    assert people([track(0, person(0), 0, 500, eyes=9.0)]) == [(0,)]
+
+
+def test_a_glimpse_of_a_far_face_joins_a_person_and_makes_none() -> None:
+    near, glimpse = track(0, person(0), 0, 40), track(1, person(0), 50, 55, eyes=9.0)
+    assert people([near, glimpse]) == [(0, 1)]
+    assert people([near, replace(glimpse, embedding=person(1) / np.linalg.norm(person(1)))]) == [(0,)]
 
 
 def test_the_margin_tells_the_least_sure_join_and_the_nearest_strangers() -> None:

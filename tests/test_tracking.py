@@ -308,6 +308,15 @@ def test_the_last_sight_is_that_of_the_frame_before() -> None:
     assert tracker.last_seen(7) is None
 
 
+@pytest.mark.parametrize(
+    ("size", "score", "kept"), [(100, 0.5, 1), (100, 0.43, 0), (20, 0.6, 0), (20, 0.7, 1), (48, 0.56, 1)]
+)
+def test_the_smaller_a_face_the_surer_it_must_be(size: float, score: float, kept: int) -> None:
+    tracker = Tracker()
+    follow(tracker, {pts: [seen(200, 200, size=size, score=score)] for pts in range(20)})
+    assert len(tracker.finish()) == kept
+
+
 def test_extend_adds_rows_and_keeps_the_surer_ones() -> None:
     def track(pts: list[int], score: float) -> Track:
         count = len(pts)

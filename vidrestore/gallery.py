@@ -54,7 +54,7 @@ def analyze_gallery(
     width = height = 0
     for number, image in pictures:
         for detection in detector.detect(image):
-            if detection.score < settings.tracking.min_mean_score:
+            if detection.score < settings.tracking.least_score(float(detection.box[3] - detection.box[1])):
                 continue
             tracks.append(_track(len(tracks), number, detection, detector, settings))
             _offer(pool, tracks[-1], detection, image)

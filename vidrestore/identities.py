@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from vidrestore.errors import ConfigError
 from vidrestore.geometry import eye_distance
 from vidrestore.types import IdentityMargin, Track
 
+_GLIMPSE_FACTOR: Final = 1.5
+"""A short track is a person of its own only where its face comes so much closer than one that says who it is."""
 Similarities = npt.NDArray[np.float64]
 
 
@@ -31,11 +34,11 @@ class IdentitySettings:
     """A short track that is less like a person than the threshold, but by no more than this, may be that person: it
     joins nobody, and is nobody's own."""
     min_eye_pixels: float = 8.0
-    """A track whose eyes are never further apart, in pixels, does not say who it is."""
+    """A track whose eyes are hardly ever further apart, in pixels, is nobody's, however long it is."""
     min_sights: int = 3
     """Nor does a track in which the face was seen in fewer frames."""
     own_person_seconds: float = 1.0
-    """A track that does not say who it is, or may be somebody else's, is a person of its own from this length on."""
+    """A track that was seldom seen, or may be somebody else's, is a person of its own from this length on."""
 
     def __post_init__(self) -> None:
         if not -1 <= self.similarity_threshold <= 1:
@@ -89,13 +92,15 @@ def cluster(
     similarity[_cannot_link(ordered)] = -np.inf
     members, similarity, least_joined = _agglomerate(similarity, threshold)
     seconds = np.array([sum(_seconds(ordered[i], time_base) for i in group) for group in members])
+    eyes = [max(_eyes(ordered[i]) for i in group) for group in members]
     frames = [sum(len(ordered[i].pts) for i in group) for group in members]
     sure = [
         index
         for index, group in enumerate(members)
-        if seconds[index] >= chosen.own_person_seconds
+        if (seconds[index] >= chosen.own_person_seconds and eyes[index] >= chosen.min_eye_pixels)
         or (
             all(_says_who(ordered[i], chosen) for i in group)
+            and eyes[index] >= _GLIMPSE_FACTOR * chosen.min_eye_pixels
             and not _may_be_another(index, similarity, seconds, threshold - chosen.unsure_band)
         )
     ]
@@ -136,9 +141,12 @@ def _says_who(track: Track, settings: IdentitySettings) -> bool:
     """Whether the embedding of ``track`` is of enough and large enough sights of its face."""
     if track.embedding is None:
         return False
-    seen = track.landmarks[track.scores > 0]
-    eyes = [eye_distance(landmarks) for landmarks in seen]
-    return len(eyes) >= settings.min_sights and float(np.nanmax(eyes)) >= settings.min_eye_pixels
+    return int((track.scores > 0).sum()) >= settings.min_sights and _eyes(track) >= settings.min_eye_pixels
+
+
+def _eyes(track: Track) -> float:
+    """How far apart, in pixels, the eyes of ``track`` are in the nearest quarter of its sights."""
+    return float(np.nanpercentile([eye_distance(landmarks) for landmarks in track.landmarks[track.scores > 0]], 75))
 
 
 def _seconds(track: Track, time_base: Fraction) -> float:

@@ -77,16 +77,27 @@ class TrackingSettings:
     less time on a clip of 480 x 270, and moved the landmarks by 4 % of the eye distance on average."""
     min_track_seconds: float = 0.2
     """Shorter tracks are dropped, unless they fill their shot."""
-    min_mean_score: float = 0.5
-    """Tracks whose detections are less sure on average are dropped."""
+    min_mean_score: float = 0.44
+    """Tracks of large faces whose detections are less sure on average are dropped."""
+    min_small_mean_score: float = 0.65
+    """The same for small faces, for which leaves and stones are easily taken; between the two it falls evenly."""
+    small_face_pixels: float = 32.0
+    """Height in pixels up to which a face is small; from twice that on it is large."""
     min_detected_share: float = 0.2
     """Tracks with a detection in fewer of their frames, 0..1, are dropped."""
     min_identity_eye_pixels: float = 8.0
     """Distance of the eyes in pixels below which an embedding does not say who it is."""
 
     def __post_init__(self) -> None:
-        shares = ("high_score", "low_score", "min_overlap", "min_mean_score", "min_detected_share")
-        positive = ("max_gap_seconds", "max_step_face_sizes")
+        shares = (
+            "high_score",
+            "low_score",
+            "min_overlap",
+            "min_mean_score",
+            "min_small_mean_score",
+            "min_detected_share",
+        )
+        positive = ("small_face_pixels", "max_gap_seconds", "max_step_face_sizes")
         non_negative = (
             *("second_look_seconds", "appearance_weight", "min_track_seconds", "min_identity_eye_pixels"),
             *("join_speed", "look_back_seconds"),
@@ -105,6 +116,11 @@ class TrackingSettings:
             raise ConfigError(f"tracking.stride is {self.stride}, allowed: 1 or more")
         if self.low_score > self.high_score:
             raise ConfigError(f"tracking.low_score is {self.low_score}, allowed: up to high_score {self.high_score}")
+
+    def least_score(self, face_height: float) -> float:
+        """The mean score that faces ``face_height`` pixels high need, to be taken for faces."""
+        sizes = (self.small_face_pixels, 2 * self.small_face_pixels)
+        return float(np.interp(face_height, sizes, (self.min_small_mean_score, self.min_mean_score)))
 
 
 class _Row(NamedTuple):
@@ -418,11 +434,12 @@ class Tracker:
         ):
             return None
         one, other = earlier.appearance.embedding, later.appearance.embedding
+        near = gap <= _UNSEEN_JOIN_SECONDS and steps <= settings.max_step_face_sizes
         if one is None or other is None:
-            near = gap <= _UNSEEN_JOIN_SECONDS and steps <= settings.max_step_face_sizes
             return _UNKNOWN_SIMILARITY - steps if near else None
         similarity = float(one @ other)
-        return similarity - steps / 10 if similarity >= settings.join_similarity else None
+        needed = self._needed_in_place(earlier, later) if near else settings.join_similarity
+        return similarity - steps / 10 if similarity >= needed else None
 
     def _doubling(self, earlier: _Follower, later: _Follower) -> float | None:
         """How likely two tracks of the same time are one face, seen now in the one box and now in the other.
@@ -430,18 +447,25 @@ class Tracker:
         ``None`` where they mostly do not lie on each other, as two faces cannot for long, or do not look alike.
         """
         one, other = earlier.appearance.embedding, later.appearance.embedding
-        if one is None or other is None or float(one @ other) < self._settings.join_similarity:
+        if one is None or other is None or float(one @ other) < self._needed_in_place(earlier, later):
             return None
         here, there = _column(earlier), _column(later)
         _, left, right = np.intersect1d(here.pts, there.pts, return_indices=True)
         shared = overlap(here.boxes[left], there.boxes[right]).diagonal()
         return float(one @ other) if float(np.median(shared)) >= _SAME_FACE_OVERLAP else None
 
+    def _needed_in_place(self, earlier: _Follower, later: _Follower) -> float:
+        """The similarity that tracks at one place need to be one face; the embedding of small faces says little."""
+        heights = [np.median([row.box[3] - row.box[1] for row in f.rows if row is not None]) for f in (earlier, later)]
+        small = max(heights) < 2 * self._settings.small_face_pixels
+        return self._settings.min_similarity if small else self._settings.join_similarity
+
     def _is_worth(self, follower: _Follower, shortest: float) -> bool:
         seen = [row for row in follower.rows if row is not None]
+        least = self._settings.least_score(float(np.median([row.box[3] - row.box[1] for row in seen])))
         return (
             follower.seconds[-1] - follower.seconds[0] >= shortest
-            and float(np.mean([row.score for row in seen if row.detected])) >= self._settings.min_mean_score
+            and float(np.mean([row.score for row in seen if row.detected])) >= least
             and len(seen) / len(follower.rows) >= self._settings.min_detected_share
         )
 

@@ -33,8 +33,15 @@ from vidrestore.training.portraits import list_portraits, load_portraits
 from vidrestore.types import Detection, Detector, Floats
 
 SEED = 2026
-MIN_SCORE = TrackingSettings().high_score
+TRACKING = TrackingSettings()
 WIDTHS = ((12, 20), (20, 40), (40, 80), (80, 10_000))
+
+
+def sure(faces: Sequence[Detection]) -> list[Detection]:
+    """Those of ``faces`` that a track of only such faces would be kept for."""
+    heights = [float(face.box[3] - face.box[1]) for face in faces]
+    least = [max(TRACKING.high_score, TRACKING.least_score(height)) for height in heights]
+    return [face for face, score in zip(faces, least, strict=True) if face.score >= score]
 
 
 def groups(detector: Detector, folder: Path) -> dict[str, object]:
@@ -42,7 +49,7 @@ def groups(detector: Detector, folder: Path) -> dict[str, object]:
     found: dict[str, list[bool]] = {f"{low}-{high} px": [] for low, high in WIDTHS}
     right = wrong = 0
     for scene in load_groups(folder, "val"):
-        faces = [face for face in detector.detect(scene.image) if face.score >= MIN_SCORE]
+        faces = sure(detector.detect(scene.image))
         boxes = np.array([face.box for face in faces], dtype=np.float32).reshape(-1, 4)
         shared = (
             overlap(boxes, scene.boxes) if len(boxes) and len(scene.boxes) else np.zeros((len(boxes), len(scene.boxes)))
@@ -113,7 +120,7 @@ def main() -> None:
     arguments = parser.parse_args()
     detector = build_detector(FacesSettings(pack=arguments.faces), "cpu")
     scenery = load_backgrounds(arguments.shared / "backgrounds", longest=800)[::5][:100]
-    false = sum(any(face.score >= MIN_SCORE for face in detector.detect(image)) for image in scenery)
+    false = sum(bool(sure(detector.detect(image))) for image in scenery)
     figures = {
         "pack": detector.name,
         "groups": groups(detector, arguments.shared / "groups"),

@@ -16,7 +16,7 @@ from vidrestore.detectors import build_detector
 from vidrestore.geometry import eye_distance
 from vidrestore.smoothing import RtsSmoother
 from vidrestore.tracking import TrackingSettings
-from vidrestore.types import Detection, Detector, Floats, Frame, Image
+from vidrestore.types import Detection, Detector, Floats, Frame, Image, Track
 from vidrestore.video import picture_from_rgb
 
 BASE = Fraction(1, 12)
@@ -89,11 +89,16 @@ def test_a_face_found_late_is_followed_back_by_seconds(detector: Detector, secon
     assert np.isfinite(track.landmarks).all()
 
 
+def surest(found: Findings) -> Track:
+    """The track of the astronaut, and not the one of her collar that a detector may take for a face."""
+    return max(found.tracks, key=lambda track: float(track.scores.mean()))
+
+
 def test_with_a_stride_flow_carries_the_faces(detector: Detector) -> None:
     images = astronaut(20)
-    (every,) = analyze(images, detector).tracks
+    every = surest(analyze(images, detector))
     sparing = Sparing(detector)
-    (carried,) = analyze(images, sparing, stride=4).tracks
+    carried = surest(analyze(images, sparing, stride=4))
     assert sparing.looks == 5
     assert carried.pts.tolist() == every.pts.tolist()
     apart = np.linalg.norm(carried.landmarks - every.landmarks, axis=2).mean(axis=1)

@@ -171,10 +171,10 @@ def test_strength_weakens_that_person_alone(
     one, other = sides["person 1"], sides["person 2"]
     np.testing.assert_array_equal(output[:, :, one], plain[:, :, one])
     half, whole = (output - source)[:, :, other], (plain - source)[:, :, other]
-    clear = np.abs(whole) >= 10
+    clear = np.abs(whole) >= 4
     assert clear.sum() > 1000
-    # Rounding both takes at most a level off ten.
-    assert (half[clear] / whole[clear]).mean() == pytest.approx(0.5, abs=0.05)
+    # Rounding moves each by up to half a level of four or more, now up and now down.
+    assert (half[clear] / whole[clear]).mean() == pytest.approx(0.5, abs=0.06)
 
 
 def test_a_person_is_restored_only_in_its_time(

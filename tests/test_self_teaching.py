@@ -138,9 +138,11 @@ def work(clip: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def config(small: Path) -> Path:
-    """Settings with the small network, and with references that may be near to each other in so short a clip."""
+    """Settings with the small network, and with references that may be alike and near to each other in so short a clip."""
     path = small.with_name("settings.toml")
-    path.write_text(f'[references]\nmin_gap_seconds = 0.15\n[restoration]\nweights = "{small.as_posix()}"\n')
+    path.write_text(
+        f'[references]\nmin_gap_seconds = 0.15\nmin_difference = 0.0\n[restoration]\nweights = "{small.as_posix()}"\n'
+    )
     return path
 
 

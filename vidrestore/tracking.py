@@ -81,7 +81,7 @@ class TrackingSettings:
     """Tracks of large faces whose detections are less sure on average are dropped."""
     min_small_mean_score: float = 0.65
     """The same for small faces, for which leaves and stones are easily taken; between the two it falls evenly."""
-    small_face_pixels: float = 32.0
+    small_face_pixels: float = 48.0
     """Height in pixels up to which a face is small; from twice that on it is large."""
     min_detected_share: float = 0.2
     """Tracks with a detection in fewer of their frames, 0..1, are dropped."""
@@ -457,7 +457,7 @@ class Tracker:
     def _needed_in_place(self, earlier: _Follower, later: _Follower) -> float:
         """The similarity that tracks at one place need to be one face; the embedding of small faces says little."""
         heights = [np.median([row.box[3] - row.box[1] for row in f.rows if row is not None]) for f in (earlier, later)]
-        small = max(heights) < 2 * self._settings.small_face_pixels
+        small = max(heights) <= self._settings.small_face_pixels
         return self._settings.min_similarity if small else self._settings.join_similarity
 
     def _is_worth(self, follower: _Follower, shortest: float) -> bool:

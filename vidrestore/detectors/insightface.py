@@ -49,6 +49,9 @@ _CELL = 32
 """Detectors take pictures of whole cells of this side."""
 _STEADY = 0.1
 """How far the landmarks may move, in sides of the box, when a second look is repeated in their own box."""
+_SMALL = 32.0
+_SMALL_STEADY = 0.05
+"""The same for detections lower than ``_SMALL`` pixels: pebbles and leaves look like faces from afar."""
 _LEVEL_DEGREES = 12.0
 """Faces that lean more are levelled before their landmarks are looked for."""
 _LOOK_SCORE = 0.3
@@ -107,10 +110,8 @@ class InsightFaceDetector:
             if _spread(landmarks, box) < MIN_SPREAD:
                 found.append(None)
                 continue
-            # Once more, centred on what was found: on a face the points stay, on anything else they move along.
-            again = self._landmarks_in(bgr, face_box(landmarks), _roll(keypoints_of(landmarks)))
-            moved = float(np.linalg.norm(again - landmarks, axis=1).mean()) / _side(box)
-            sure = moved < _STEADY and _spread(again, face_box(landmarks)) >= MIN_SPREAD
+            again = self._once_more(bgr, landmarks)
+            sure = _distance(again, landmarks) < _STEADY and _spread(again, face_box(landmarks)) >= MIN_SPREAD
             found.append(_detection(_LOOK_SCORE, again, None) if sure else None)
         return found
 
@@ -132,7 +133,13 @@ class InsightFaceDetector:
             landmarks = self._landmarks_in(bgr, centred, _roll(keypoints_of(landmarks)))
             if _spread(landmarks, centred) < MIN_SPREAD:
                 return None
+        if box[3] - box[1] < _SMALL and _distance(self._once_more(bgr, landmarks), landmarks) > _SMALL_STEADY:
+            return None
         return _detection(score, landmarks, self._embedding_of(bgr, keypoints_of(landmarks)))
+
+    def _once_more(self, bgr: Image, landmarks: Floats) -> Floats:
+        """Landmarks looked for again in their own box: on a face they stay, on anything else they move along."""
+        return self._landmarks_in(bgr, face_box(landmarks), _roll(keypoints_of(landmarks)))
 
     def _embedding_of(self, bgr: Image, keypoints: Floats) -> Floats | None:
         """Who is it: the normalised embedding (D,), or None where the pack has no network for it."""
@@ -184,6 +191,11 @@ def _whole_cells(length: float) -> int:
 
 def _detection(score: float, landmarks: Floats, embedding: Floats | None) -> Detection:
     return Detection(face_box(landmarks), min(score, 1.0), keypoints_of(landmarks), landmarks, embedding)
+
+
+def _distance(found: Floats, before: Floats) -> float:
+    """How far landmarks (68, 2) moved on average, in sides of the box they were in ``before``."""
+    return float(np.linalg.norm(found - before, axis=1).mean()) / _side(face_box(before))
 
 
 def _roll(keypoints: Floats) -> float:

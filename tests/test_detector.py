@@ -91,9 +91,7 @@ def test_pebbles_are_at_most_taken_for_faces_too_small_to_be_restored_fully(dete
     tracking = TrackingSettings()
     faces = [face for face in detector.detect(picture) if face.score >= tracking.least_score(face.box[3] - face.box[1])]
     eyes = [eye_distance(face.landmarks) for face in faces if face.landmarks is not None]
-    assert (
-        max(eyes, default=0.0) < 10
-    )  # pixels; restored fully from 9 on, and nobody's below 12 where seen for a moment
+    assert max(eyes, default=0.0) < 10  # pixels; faces are restored fully from 9 on
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket", "brick", "grass"])

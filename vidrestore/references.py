@@ -56,7 +56,7 @@ class ReferenceSettings:
     """Shortest time between two references of a person."""
     min_difference: float = 0.3
     """Two aligned faces of unit contrast that differ by less, root mean square, are near-duplicates; 0 keeps all."""
-    min_relative_score: float = 0.5
+    min_relative_score: float = 0.4
     """A further reference must score at least this share, 0..1, of the best one of the person."""
     look_seconds: float = 0.1
     """Shortest time between two looks at one track; a clearly larger or more frontal face is looked at anyway."""

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidrestore.appearance import Appearance
 from vidrestore.box_filter import BoxFilter, place_of
 from vidrestore.errors import ConfigError
+from vidrestore.follower import Follower, track_of
 from vidrestore.geometry import eye_distance, head_pose, overlap
 from vidrestore.types import LANDMARK_COUNT, Detection, Floats, Track
 
@@ -123,92 +123,13 @@ class TrackingSettings:
         return float(np.interp(face_height, sizes, (self.min_small_mean_score, self.min_mean_score)))
 
 
-class _Row(NamedTuple):
-    box: Floats
-    landmarks: Floats | None
-    keypoints: Floats
-    score: float
-    detected: bool
-    """Seen by the detector, and not only by a second look."""
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """Which of two sights of one face is believed: the higher one."""
-        return self.detected, self.score
-
-
-@dataclass(slots=True)
-class _Follower:
-    """One track in the making."""
-
-    id: int
-    filter: BoxFilter
-    last_detected: float
-    """Seconds of the detector's last sight; second looks do not count."""
-    last_seen: float
-    """Seconds of the last sight of either kind."""
-    pts: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    rows: list[_Row | None] = field(default_factory=list)
-    """What was seen in each frame, or None where nothing was."""
-    appearance: Appearance = field(default_factory=Appearance)
-
-    def begin_frame(self, pts: int, seconds: float) -> None:
-        self.pts.append(pts)
-        self.seconds.append(seconds)
-        self.rows.append(None)
-
-    def pop_frame(self) -> None:
-        self.pts.pop()
-        self.seconds.pop()
-        self.rows.pop()
-
-    def see(self, detection: Detection, detected: bool) -> None:
-        """Put ``detection``, of the detector or of a second look, into the present frame's row."""
-        landmarks = None if detection.landmarks is None else detection.landmarks.copy()
-        keypoints = detection.keypoints.copy()
-        self.rows[-1] = _Row(detection.box.copy(), landmarks, keypoints, detection.score, detected)
-        self.filter.update(detection.box)
-        self.last_seen = self.seconds[-1]
-
-    def drop_from(self, pts: int) -> None:
-        """Forget the frames from ``pts`` on, and after the last frame in which the face was seen."""
-        while self.pts and self.pts[-1] >= pts:
-            self.appearance.forget_from(self.seconds[-1])
-            self.pop_frame()
-        while self.rows and self.rows[-1] is None:
-            self.pop_frame()
-
-    def end(self, last: bool) -> _Row:
-        """The first or the last row; both are sights of the face once the track has ended."""
-        row = self.rows[-1 if last else 0]
-        assert row is not None
-        return row
-
-    def absorb(self, other: _Follower, frames: Sequence[tuple[int, float]]) -> None:
-        """Take over what was seen of ``other``, which is the same face; ``frames`` are all pts and seconds of the shot.
-
-        Where both have a row, that of the detector stays, or the surer one.
-        """
-        known: dict[int, _Row] = {}
-        for follower in (self, other):
-            for pts, row in zip(follower.pts, follower.rows, strict=True):
-                if row is not None and (pts not in known or row.rank > known[pts].rank):
-                    known[pts] = row
-        first, last = min(known), max(known)
-        inside = [frame for frame in frames if first <= frame[0] <= last]
-        self.pts, self.seconds = [pts for pts, _ in inside], [seconds for _, seconds in inside]
-        self.rows = [known.get(pts) for pts in self.pts]
-        self.appearance.absorb(other.appearance)
-
-
 class Tracker:
     """Gives every detection the id of the face it continues, one frame after the other."""
 
     def __init__(self, settings: TrackingSettings | None = None) -> None:
         self._settings = settings or TrackingSettings()
-        self._active: list[_Follower] = []
-        self._ended_in_shot: list[_Follower] = []
+        self._active: list[Follower] = []
+        self._ended_in_shot: list[Follower] = []
         self._tracks: list[Track] = []
         self._joined: dict[int, int] = {}
         self._frames: list[tuple[int, float]] = []
@@ -303,7 +224,7 @@ class Tracker:
         length = self._frames[-1][1] - self._frames[0][1] if self._frames else 0.0
         shortest = min(self._settings.min_track_seconds, length)
         kept = [follower for follower in self._ended_in_shot if self._is_worth(follower, shortest)]
-        self._tracks.extend(_column(follower) for follower in kept)
+        self._tracks.extend(track_of(follower) for follower in kept)
         self._ended_in_shot.clear()
         self._frames.clear()
         alive = {follower.id for follower in kept}
@@ -333,12 +254,12 @@ class Tracker:
 
     def _assign(
         self,
-        followers: Sequence[_Follower],
+        followers: Sequence[Follower],
         detections: Sequence[Detection],
         chosen: Sequence[int],
         crowded: Sequence[bool],
         sure: bool,
-    ) -> list[tuple[_Follower, int]]:
+    ) -> list[tuple[Follower, int]]:
         """Pairs of a follower and an index among ``chosen`` with the least total cost, forbidden ones left out."""
         if not followers or not chosen:
             return []
@@ -354,9 +275,7 @@ class Tracker:
         pairs = zip(rows, columns, strict=True)
         return [(followers[row], chosen[column]) for row, column in pairs if costs[row, column] < _FORBIDDEN]
 
-    def _cost(
-        self, follower: _Follower, detection: Detection, shared: float, crowded: bool, sure: bool
-    ) -> float | None:
+    def _cost(self, follower: Follower, detection: Detection, shared: float, crowded: bool, sure: bool) -> float | None:
         """How badly ``detection`` continues ``follower``; ``None`` where it cannot."""
         settings = self._settings
         there, here = place_of(follower.filter.box), place_of(detection.box)
@@ -380,7 +299,7 @@ class Tracker:
         eyes = float(np.linalg.norm(detection.keypoints[1] - detection.keypoints[0]))
         return detection.embedding if eyes >= self._settings.min_identity_eye_pixels else None
 
-    def _see(self, follower: _Follower, detection: Detection, crowded: bool) -> None:
+    def _see(self, follower: Follower, detection: Detection, crowded: bool) -> None:
         follower.see(detection, detected=True)
         follower.last_detected = self._latest
         embedding = self._embedding_of(detection)
@@ -388,14 +307,14 @@ class Tracker:
             follower.appearance.learn(self._latest, _quality(detection), embedding)
 
     def _begin(self, pts: int, seconds: float, detection: Detection, crowded: bool) -> int:
-        follower = _Follower(self._next_id, BoxFilter(detection.box, seconds), seconds, seconds)
+        follower = Follower(self._next_id, BoxFilter(detection.box, seconds), seconds, seconds)
         self._next_id += 1
         follower.begin_frame(pts, seconds)
         self._see(follower, detection, crowded)
         self._active.append(follower)
         return follower.id
 
-    def _end(self, followers: Sequence[_Follower]) -> None:
+    def _end(self, followers: Sequence[Follower]) -> None:
         for follower in followers:
             self._active.remove(follower)
             while follower.rows[-1] is None:
@@ -417,7 +336,7 @@ class Tracker:
             self._ended_in_shot.remove(later)
             self._joined[later.id] = earlier.id
 
-    def _likeness(self, earlier: _Follower, later: _Follower) -> float | None:
+    def _likeness(self, earlier: Follower, later: Follower) -> float | None:
         """How likely ``later`` is the face of ``earlier`` come back; ``None`` where it cannot be."""
         settings = self._settings
         gap = later.seconds[0] - earlier.seconds[-1]
@@ -441,7 +360,7 @@ class Tracker:
         needed = self._needed_in_place(earlier, later) if near else settings.join_similarity
         return similarity - steps / 10 if similarity >= needed else None
 
-    def _doubling(self, earlier: _Follower, later: _Follower) -> float | None:
+    def _doubling(self, earlier: Follower, later: Follower) -> float | None:
         """How likely two tracks of the same time are one face, seen now in the one box and now in the other.
 
         ``None`` where they mostly do not lie on each other, as two faces cannot for long, or do not look alike.
@@ -449,18 +368,18 @@ class Tracker:
         one, other = earlier.appearance.embedding, later.appearance.embedding
         if one is None or other is None or float(one @ other) < self._needed_in_place(earlier, later):
             return None
-        here, there = _column(earlier), _column(later)
+        here, there = track_of(earlier), track_of(later)
         _, left, right = np.intersect1d(here.pts, there.pts, return_indices=True)
         shared = overlap(here.boxes[left], there.boxes[right]).diagonal()
         return float(one @ other) if float(np.median(shared)) >= _SAME_FACE_OVERLAP else None
 
-    def _needed_in_place(self, earlier: _Follower, later: _Follower) -> float:
+    def _needed_in_place(self, earlier: Follower, later: Follower) -> float:
         """The similarity that tracks at one place need to be one face; the embedding of small faces says little."""
         heights = [np.median([row.box[3] - row.box[1] for row in f.rows if row is not None]) for f in (earlier, later)]
         small = max(heights) <= self._settings.small_face_pixels
         return self._settings.min_similarity if small else self._settings.join_similarity
 
-    def _is_worth(self, follower: _Follower, shortest: float) -> bool:
+    def _is_worth(self, follower: Follower, shortest: float) -> bool:
         seen = [row for row in follower.rows if row is not None]
         least = self._settings.least_score(float(np.median([row.box[3] - row.box[1] for row in seen])))
         return (
@@ -507,21 +426,3 @@ def _quality(detection: Detection) -> float:
         frontal = max(0.05, math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)))
         eyes = eye_distance(detection.landmarks)
     return detection.score * frontal**2 * math.sqrt(min(eyes, _EYES_FULL_PIXELS))
-
-
-def _column(follower: _Follower) -> Track:
-    """The rows of a follower as the columns of a ``Track``."""
-    count = len(follower.rows)
-    seen = np.array([row is not None for row in follower.rows])
-    seconds = np.array(follower.seconds)
-    landmarks = np.full((count, LANDMARK_COUNT, 2), np.nan, np.float32)
-    scores = np.zeros(count, np.float32)
-    boxes = np.empty((count, 4), np.float32)
-    for index, row in enumerate(follower.rows):
-        if row is not None:
-            boxes[index], scores[index] = row.box, row.score
-            if row.landmarks is not None:
-                landmarks[index] = row.landmarks
-    for side in range(4):
-        boxes[:, side] = np.interp(seconds, seconds[seen], boxes[seen, side])
-    return Track(follower.id, np.array(follower.pts, np.int64), boxes, landmarks, scores, follower.appearance.embedding)

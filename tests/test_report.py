@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import REPOSITORY, Finished
+from playwright.sync_api import sync_playwright
 
 from vidrestore import cli, store
 from vidrestore.config import Settings
@@ -74,8 +75,7 @@ def browser() -> Iterator[Any]:
     """A headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium or Chrome on the path")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
+    with sync_playwright() as running:
         launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()

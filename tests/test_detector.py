@@ -86,6 +86,18 @@ def test_a_group_is_found_and_nobody_twice(detector: Detector) -> None:
     assert near.sum(axis=0).max() == 1
 
 
+@pytest.mark.parametrize("height", [14, 20, 32])
+def test_a_face_from_afar_is_found_as_surely_as_from_near(detector: Detector, height: int) -> None:
+    astronaut = cv2.resize(data.astronaut(), None, fx=height / 113, fy=height / 113, interpolation=cv2.INTER_AREA)
+    picture = np.full((480, 640, 3), 120, dtype=np.uint8)
+    picture[200 : 200 + astronaut.shape[0], 300 : 300 + astronaut.shape[1]] = astronaut
+    (found,) = detector.detect(picture)
+    assert found.score > 0.85
+    assert found.landmarks is not None
+    expected = ASTRONAUT * (height / 113) + (300, 200)
+    assert np.linalg.norm(found.landmarks.mean(axis=0) - expected.mean(axis=0)) < 0.1 * height
+
+
 def test_pebbles_are_at_most_taken_for_faces_too_small_to_be_restored_fully(detector: Detector) -> None:
     picture = np.repeat(data.gravel()[:, :, None], 3, axis=2)
     tracking = TrackingSettings()

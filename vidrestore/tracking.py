@@ -79,13 +79,13 @@ class TrackingSettings:
     """Shorter tracks are dropped, unless they fill their shot."""
     min_mean_score: float = 0.44
     """Tracks of large faces whose detections are less sure on average are dropped."""
-    min_small_mean_score: float = 0.65
+    min_small_mean_score: float = 0.75
     """The same for small faces, for which leaves and stones are easily taken; between the two it falls evenly."""
-    small_face_pixels: float = 48.0
+    small_face_pixels: float = 32.0
     """Height in pixels up to which a face is small; from twice that on it is large."""
     min_detected_share: float = 0.2
     """Tracks with a detection in fewer of their frames, 0..1, are dropped."""
-    min_identity_eye_pixels: float = 8.0
+    min_identity_eye_pixels: float = 8.5
     """Distance of the eyes in pixels below which an embedding does not say who it is."""
 
     def __post_init__(self) -> None:

@@ -236,6 +236,10 @@ def test_merged_people_share_their_references(clip: Path, work: Path, found: Ana
         if np.array_equal(unpack(candidate), reference.image)
     }
     assert from_tracks == set(tracks)
+    # The two stand side by side in the clip, so they are no one person, and the user is told.
+    first, second = tracks
+    said = analyze_video(clip, settings=SETTINGS, work=work).warnings
+    assert f"tracks {first} and {second} of 'person 1' are two faces in one frame, at 0.00 s" in said
 
 
 # what is applied

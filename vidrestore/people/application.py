@@ -48,7 +48,26 @@ def apply(analysis: Analysis, edits: Edits, settings: ReferenceSettings, photogr
                 span=person.span,
             )
         )
-    return replace(analysis, identities=tuple(people))
+    doubts = (_doubt(identity, analysis) for identity in people)
+    return replace(
+        analysis, identities=tuple(people), warnings=(*analysis.warnings, *(doubt for doubt in doubts if doubt))
+    )
+
+
+def _doubt(identity: Identity, analysis: Analysis) -> str | None:
+    """A sentence where a person is twice in a frame, as nobody can be: the user may have merged two people."""
+    of_pts: dict[int, int] = {}
+    for track in analysis.tracks:
+        if track.id not in identity.track_ids:
+            continue
+        for pts in track.pts.tolist():
+            other = of_pts.setdefault(pts, track.id)
+            if other != track.id:
+                seconds = float(pts * analysis.video.time_base)
+                return (
+                    f"tracks {other} and {track.id} of {identity.name!r} are two faces in one frame, at {seconds:.2f} s"
+                )
+    return None
 
 
 def source_of(candidate: Candidate) -> str:

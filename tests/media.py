@@ -7,12 +7,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av import AudioFrame, VideoFrame
 from av.codec.context import Flags
 from numpy.typing import NDArray
+from skimage import data
+
+from vidrestore.video.filtering import FrameFilter
+from vidrestore.video.picture import StoredPicture
 
 AUDIO_RATE = 48000
+FACE_FROM = (130, 60)
+"""Where in ``skimage.data.astronaut()`` the corner of the first picture of ``moving_face`` lies."""
 ROTATION_MATRICES = {
     90: (0, -65536, 0, 65536, 0, 0, 0, 0, 1 << 30),
     180: (-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30),
@@ -99,7 +106,7 @@ def make_clip(path: Path, clip: Clip | None = None) -> Path:
         container.mux(video.encode(None))
         seconds = float((clip.pts[-1] + clip.step) * clip.time_base) if clip.pts else 1.0
         for number, track in enumerate(tracks):
-            _encode_tone(container, track, seconds, 220 * (number + 1))
+            add_tone(container, track, seconds, 220 * (number + 1))
         if texts is not None:
             container.mux(texts)
         if cover is not None:
@@ -107,10 +114,60 @@ def make_clip(path: Path, clip: Clip | None = None) -> Path:
     return path
 
 
+def moving_face(count: int, step: tuple[float, float] = (1.5, 0.4)) -> list[NDArray[np.uint8]]:
+    """RGB pictures of 192 x 144 of a photographed face that moves by ``step`` pixels from one to the next.
+
+    ``faces.ASTRONAUT - FACE_FROM`` are its landmarks in the first.
+    """
+    photograph = data.astronaut()
+    pictures = []
+    for index in range(count):
+        shift = np.float32([[1, 0, step[0] * index - FACE_FROM[0]], [0, 1, step[1] * index - FACE_FROM[1]]])
+        picture = cv2.warpAffine(photograph, shift, (192, 144), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        pictures.append(picture.astype(np.uint8))
+    return pictures
+
+
+@dataclass
+class Interlacing:
+    """How ``make_interlaced`` stores pictures, of which each frame takes two."""
+
+    top_first: bool = True
+    flagged: bool = True
+    codec: str = "ffv1"
+    pixel_format: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def make_interlaced(path: Path, pictures: list[NDArray[np.uint8]], how: Interlacing | None = None) -> Path:
+    """Write ``pictures``, 50 a second, as the fields of 25 frames a second."""
+    how = Interlacing() if how is None else how
+    flag = ("tff" if how.top_first else "bff") if how.flagged else "prog"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(how.codec, rate=25, options=how.options)
+        video.height, video.width = pictures[0].shape[:2]
+        video.pix_fmt = how.pixel_format
+        video.codec_context.thread_count = 1
+        if how.flagged:
+            video.codec_context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
+        stored = [VideoFrame.from_ndarray(each, format="rgb24").reformat(format=how.pixel_format) for each in pictures]
+        flags = FrameFilter("setfield", f"mode={flag}", stored[0])
+        for index in range(len(stored) // 2):
+            frame, later = StoredPicture(stored[2 * index]), StoredPicture(stored[2 * index + 1])
+            for component in frame.layout.components:
+                rows = slice(1 if how.top_first else 0, None, 2)
+                frame.codes(component)[rows] = later.codes(component)[rows]
+            (flagged,) = flags.push(frame.stored)
+            flagged.pts, flagged.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(flagged))
+        container.mux(video.encode(None))
+    return path
+
+
 def make_audio(path: Path) -> Path:
     """A file with sound alone."""
     with av.open(str(path), "w") as container:
-        _encode_tone(container, container.add_stream("aac", rate=AUDIO_RATE, layout="mono"), 0.5, 440)
+        add_tone(container, container.add_stream("aac", rate=AUDIO_RATE, layout="mono"), 0.5, 440)
     return path
 
 
@@ -125,7 +182,7 @@ def packets(path: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
     return found
 
 
-def _encode_tone(container, stream, seconds: float, pitch: int) -> None:
+def add_tone(container, stream, seconds: float, pitch: int) -> None:
     for start in range(0, int(seconds * AUDIO_RATE), 1024):
         wave = np.sin((start + np.arange(1024)) * (2 * np.pi * pitch / AUDIO_RATE)).astype(np.float32) / 4
         frame = AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")

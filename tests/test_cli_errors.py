@@ -109,7 +109,7 @@ def test_an_output_that_is_the_input(command: Run, tmp_path: Path, way: str) -> 
         ("file/out.mp4", "file"),
         ("folder.mp4", "is a folder; name a file"),
         ("out.avi", "extension .avi"),
-        ("out", "extension (none)"),
+        ("out", "has no extension"),
     ],
 )
 def test_an_output_that_cannot_be_written(command: Run, clip: Path, tmp_path: Path, name: str, told: str) -> None:
@@ -291,7 +291,7 @@ def test_an_analysis_that_is_damaged(command: Run, clip: Path, kept: Analysis, t
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["resore", "in.mp4"], "no command 'resore'; there are: restore, analyze"),
+        (["resore", "in.mp4"], "no command 'resore'; there are: restore, resume, analyze"),
         (["models", "fetch"], "models fetch needs the name of a model"),
         (["models", "path", "nonsense"], "no model is called 'nonsense'"),
         (["preview", "in.mp4", "-o", "out.mp4", "--start", "-1"], "are no range"),
@@ -302,7 +302,7 @@ def test_wrong_usage_is_told_in_a_line(command: Run, arguments: list[str], told:
     refused(command(*arguments), cli.USAGE, told)
 
 
-@pytest.mark.parametrize("arguments", [[], ["restore"], ["restore", "in.mp4"], ["models", "burn"], ["train"]])
+@pytest.mark.parametrize("arguments", [[], ["restore"], ["preview", "in.mp4"], ["models", "burn"], ["train"]])
 def test_incomplete_usage_shows_what_is_missing(command: Run, arguments: list[str]) -> None:
     done = command(*arguments)
     assert done.code == cli.USAGE

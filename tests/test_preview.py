@@ -15,8 +15,8 @@ from PIL import Image
 
 from vidrestore import analyze_video, preview_video
 from vidrestore.api import preview_frame
-from vidrestore.api.preview import excerpt
-from vidrestore.api.restore import gate_of
+from vidrestore.api.excerpts import excerpt
+from vidrestore.api.frames import gate_of
 from vidrestore.config import EncodingSettings, FadingSettings, Settings
 from vidrestore.restoration import Tally, restore_frames
 from vidrestore.restorers import build_restorer

@@ -13,7 +13,7 @@ import pytest
 
 from vidrestore import store
 from vidrestore.errors import AnalysisError
-from vidrestore.types import Analysis, Candidate, Floats, Identity, IdentityMargin, Reference, Shot, Span
+from vidrestore.types import Analysis, Candidate, Floats, Identity, IdentityMargin, Reference, Scan, Shot, Span
 
 
 def reference(seed: int) -> Reference:
@@ -50,6 +50,8 @@ def analysis() -> Analysis:
         warnings=("one", "two"),
         candidates=(candidate(0, first.embedding), candidate(4, None)),
         margin=IdentityMargin(0.45, 0.6, None),
+        scan=Scan("interlaced", False, "bottom field first, by its looks"),
+        film_cycles=np.array([40, 45, 50]),
     )
 
 
@@ -82,7 +84,7 @@ def test_a_newer_analysis_replaces_the_older_one_whole(analysis: Analysis, tmp_p
     store.save(dataclasses.replace(analysis, tracks=(), identities=(), candidates=()), tmp_path)
     assert store.load(tmp_path).tracks == ()
     with np.load(tmp_path / store.ARRAYS) as arrays:
-        assert arrays.files == []
+        assert arrays.files == ["film_cycles"]
 
 
 @pytest.mark.parametrize("name", [store.HEADER, store.ARRAYS])

@@ -191,14 +191,6 @@ def test_damaged_packets_are_counted(tmp_path):
     assert all(a.pts < b.pts for a, b in pairwise(frames))
 
 
-def test_a_change_of_size_is_an_error(tmp_path):
-    parts = [make_clip(tmp_path / f"{n}.ts", Clip(size=(64 + 16 * n, 48), count=5)) for n in range(2)]
-    path = tmp_path / "both.ts"
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(VideoError, match="changes its picture from 64x48"):
-        list(read_frames(path))
-
-
 def test_a_format_that_cannot_be_edited_is_converted_with_a_warning(tmp_path):
     path = make_clip(tmp_path / "a.nut", Clip(codec="rawvideo", pixel_format="rgb555le", options={}, count=3))
     report = DecodeReport()
@@ -393,12 +385,6 @@ def test_an_mkv_keeps_sound_and_subtitles(tmp_path):
         assert packets(output, kind) == packets(source, kind)
     assert seconds(output) == seconds(source)
     assert [s.language for s in probe(output).streams] == [s.language for s in probe(source).streams]
-
-
-def test_what_the_container_cannot_take_is_said(tmp_path):
-    source = make_clip(tmp_path / "a.mkv", Clip(subtitle=True))
-    (warning,) = copy(source, tmp_path / "b.mp4")
-    assert warning == "the subtitle stream 1 (srt) was left out of the mp4 file: this container cannot hold it"
 
 
 def test_a_transport_stream_becomes_an_mp4(tmp_path):

@@ -56,6 +56,15 @@ class FacesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScanSettings:
+    """Whether the frames are interlaced."""
+
+    scan: Literal["auto", "progressive", "top-first", "bottom-first"] = "auto"
+    """``auto`` looks at frames and flags; ``progressive`` frames are restored whole, of interlaced ones each field by
+    itself, with the top or the bottom field first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FadingSettings:
     """Where restoring a face makes it worse or makes it pop, its weight fades to zero."""
 
@@ -95,6 +104,9 @@ class RestorationSettings:
     """Faces, also of several frames, restored at once; 0 is one on a CPU, where more are no faster, and 8 on a GPU."""
     strength: float = 1.0
     """0 leaves the faces as they are, 1 restores them fully."""
+    deinterlace: bool = False
+    """Interlaced video becomes progressive, with a frame for each field, and where it is surely film with 3:2 pulldown,
+    for each frame of film; otherwise it stays interlaced."""
 
     def __post_init__(self) -> None:
         if self.batch < 0:
@@ -107,14 +119,24 @@ class RestorationSettings:
 class EncodingSettings:
     """How the output is encoded."""
 
-    codec: str = "libx264"
-    """Encoder: libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, or ffv1, which loses nothing."""
+    codec: str = "auto"
+    """Encoder: auto, which is that of the source's codec family where the output's container takes it; libx264,
+    libx265, libsvtav1, libvpx-vp9, prores_ks; ffv1, which loses nothing; or, on a GPU that has NVENC, h264_nvenc,
+    hevc_nvenc or av1_nvenc."""
     crf: int = 16
-    """Constant quality on x264's scale, 0 to 51: lower is better and larger. Ignored by lossless codecs."""
+    """Constant quality on x264's scale, 0 to 51: lower is better and larger. The other encoders are set to what was
+    measured to be the same quality. Ignored by ProRes and by what is lossless."""
     preset: str = "veryfast"
     """Speed of the encoder, where it has such a setting."""
+    strict: bool = False
+    """What the output's container cannot carry as it is in the source is an error before any work, not a warning."""
+    segment_seconds: float = 10.0
+    """The restored stream is kept in segments of whole shots, or of parts of a shot, no longer than this: what a run
+    that is killed loses at most. Every segment begins with a key frame."""
 
     def __post_init__(self) -> None:
+        if not 0.1 <= self.segment_seconds <= 3600:
+            raise ConfigError(f"encoding.segment_seconds is {self.segment_seconds}, allowed: 0.1 to 3600")
         if not 0 <= self.crf <= 51:
             raise ConfigError(f"encoding.crf is {self.crf}, allowed: 0 to 51")
 
@@ -124,6 +146,7 @@ class Settings:
     """All settings of a run. On the command line, sections without a name of their own give flags without a prefix."""
 
     faces: Annotated[FacesSettings, _UNPREFIXED] = field(default_factory=FacesSettings)
+    scan: Annotated[ScanSettings, _UNPREFIXED] = field(default_factory=ScanSettings)
     shots: ShotSettings = field(default_factory=ShotSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
@@ -137,7 +160,7 @@ class Settings:
 
     def analysis_digest(self) -> str:
         """Digest of the settings that decide an analysis; the others may change without a new one."""
-        parts = (self.faces, self.shots, self.tracking, self.smoothing, self.identities, self.references)
+        parts = (self.faces, self.scan, self.shots, self.tracking, self.smoothing, self.identities, self.references)
         content = json.dumps([dataclasses.asdict(part) for part in parts], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -14,14 +14,14 @@ from vidrestore.errors import VideoError
 from vidrestore.evaluation import measure_videos, summarise
 from vidrestore.geometry import box_of
 from vidrestore.places import shipped_folder
-from vidrestore.types import Analysis, Floats, Image, Progress
+from vidrestore.types import Analysis, Floats, Image, Notice, Progress
 from vidrestore.video import fingerprint, read_frames
 
 _FACE_HEIGHT = 480
 """Pixels of the enlarged faces in the picture."""
 
 
-def run_demo(folder: Path, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
+def run_demo(folder: Path, on_progress: Callable[[Progress | Notice], None]) -> dict[str, Any]:
     """Restore the sample into ``folder`` and measure it; what the command prints.
 
     Raises:

@@ -12,11 +12,13 @@ def choose_device(wanted: str) -> str:
         ConfigError: not a device's name.
         DeviceError: the device is not there.
     """
-    import torch
-
     kind, _, number = wanted.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
         raise ConfigError(f"restoration.device is {wanted!r}, allowed: auto, cpu, cuda, cuda:N, mps")
+    if kind == "cpu":
+        return wanted
+    import torch  # slow to import, and not needed to stay on the CPU
+
     cuda_count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     has_mps = torch.backends.mps.is_available()
     if kind == "auto":

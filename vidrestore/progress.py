@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from tqdm import tqdm
 
-from vidrestore.types import Progress, TrainingProgress
+from vidrestore.types import Notice, Progress, TrainingProgress
 
 _JSON_SECONDS = 1.0
 """Least time between two JSON lines of one stage."""
@@ -25,17 +25,22 @@ class Reporter:
         self._stage = ""
         self._bar: tqdm[None] | None = None
         self._begun = self._told = 0.0
+        self._faces_before = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __call__(self, progress: Progress | TrainingProgress) -> None:
-        """Show one report; a new stage begins a new bar."""
+    def __call__(self, progress: Progress | TrainingProgress | Notice) -> None:
+        """Show one report; a new stage begins a new bar, at what is done already."""
         if isinstance(progress, TrainingProgress):
             self._show_training(progress)
             return
-        self._begin(progress.stage, total=progress.frames_total, unit="frame")
-        rate = progress.faces_done / max(time.monotonic() - self._begun, 1e-3)
+        if isinstance(progress, Notice):
+            self._show_notice(progress.text)
+            return
+        if self._begin(progress.stage, total=progress.frames_total, unit="frame", initial=progress.frames_done):
+            self._faces_before = progress.faces_done
+        rate = (progress.faces_done - self._faces_before) / max(time.monotonic() - self._begun, 1e-3)
         if self._bar is not None:
             self._bar.set_postfix_str(f"{progress.faces_done} faces, {rate:.1f} faces/s", refresh=False)
             self._bar.update(progress.frames_done - self._bar.n)
@@ -49,6 +54,12 @@ class Reporter:
             },
             last=progress.frames_done == progress.frames_total,
         )
+
+    def _show_notice(self, text: str) -> None:
+        if self._style == "bar":
+            tqdm.write(f"vidrestore: {text}", file=sys.stderr)
+        elif self._style == "json":
+            print(json.dumps({"notice": text}), file=sys.stderr, flush=True)
 
     def _show_training(self, progress: TrainingProgress) -> None:
         stage = f"train {progress.network}"
@@ -68,16 +79,17 @@ class Reporter:
             last=progress.share >= 1,
         )
 
-    def _begin(self, stage: str, **bar: Any) -> None:
-        """Begin a new bar, described by ``bar``, where ``stage`` is a new one."""
+    def _begin(self, stage: str, **bar: Any) -> bool:
+        """Begin a new bar, described by ``bar``, where ``stage`` is a new one; whether it is."""
         if stage == self._stage:
-            return
+            return False
         self._close()
         self._stage, self._begun, self._told = stage, time.monotonic(), 0.0
         if self._style == "bar":
             # Into a file, a line now and then is enough.
             interval = 0.2 if sys.stderr.isatty() else 10.0
             self._bar = tqdm(desc=stage, file=sys.stderr, mininterval=interval, **bar)
+        return True
 
     def _tell(self, line: dict[str, Any], last: bool) -> None:
         """Print ``line``, unless one was printed a moment ago; the ``last`` of a stage is always printed."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 
 from vidrestore.alignment import crop_face, cut_aligned
 from vidrestore.blending import paste
+from vidrestore.cuts import number_of
 from vidrestore.errors import ComponentError
 from vidrestore.fusion import ALONE, FusionSettings, Moment, fuse, with_neighbours
 from vidrestore.gating import MOST_WAITING, Gate, SteadyVerdicts, Verdict
@@ -26,7 +28,7 @@ FAILED = "restoration failed"
 
 @dataclass
 class Tally:
-    """What was done to how many faces; filled in as frames pass."""
+    """What was done to how many faces; a frame is counted when it is handed out, and not before."""
 
     frames: int = 0
     faces_restored: int = 0
@@ -39,6 +41,18 @@ class Tally:
     """Sum of the gate's factors."""
     on_verdict: Callable[[int, Face, Verdict], None] | None = None
     """Told of each face that was restored or failed, in the frame of this pts, before the frame is handed out."""
+
+    def become(self, other: Tally) -> None:
+        """Go on from the counts of ``other``."""
+        counts = other.copy()
+        counts.on_verdict = self.on_verdict
+        vars(self).update(vars(counts))
+
+    def copy(self) -> Tally:
+        """The same counts, to keep."""
+        return replace(
+            self, faces_held_back=Counter(self.faces_held_back), faces_kept=Counter(self.faces_kept), on_verdict=None
+        )
 
     @property
     def gate_factor(self) -> float | None:
@@ -59,6 +73,8 @@ class _Waiting:
     crops: list[FaceCrop]
     fused: list[FaceCrop]
     """The same with what neighbouring frames know of them: what is restored."""
+    kept: list[str] = field(default_factory=list)
+    """Why each of the frame's other faces stays as it is."""
     restored: list[Image | None] = field(default_factory=list)
     verdicts: list[Verdict | None] = field(default_factory=list)
     """For each crop, what the gate says; None where it was not asked."""
@@ -88,6 +104,7 @@ def restore_frames(
     fusion: FusionSettings = ALONE,
     *,
     eager_frames: int = 0,
+    batch_starts: Sequence[Fraction] = (),
 ) -> Iterator[Frame]:
     """``frames`` in their order, the faces of ``timeline`` restored in place.
 
@@ -104,12 +121,15 @@ def restore_frames(
         fusion: how faces learn from their neighbouring frames.
         eager_frames: as many first frames are judged without waiting for what follows them, so that a preview shows
             something soon; they may be restored a little more strongly or weakly than without.
+        batch_starts: rising seconds from which on faces are in another batch than those before. Networks round a little
+            differently in a batch of another size: who begins at such a time gets the same bits as who began before.
     """
     moments = with_neighbours(frames, timeline, fusion)
-    cut = ((_cut_faces(m, timeline, restorer, memories, mode, strength, tally), m, others) for m, others in moments)
+    cut = ((_cut_faces(m, timeline, restorer, memories, mode, strength), m, others) for m, others in moments)
     cropped = (_fused(*item, timeline, fusion) for item in cut)
-    restored = _restored(cropped, restorer, memories, batch)
+    restored = _restored(cropped, restorer, memories, batch, batch_starts)
     for waiting in _gated(restored, gate, eager_frames):
+        tally.faces_kept.update(waiting.kept)
         for crop, image, verdict in zip(waiting.crops, waiting.restored, waiting.verdicts, strict=True):
             _put_back(waiting.frame, crop, image, verdict, strength, tally)
         tally.frames += 1
@@ -174,10 +194,10 @@ def _cut_faces(
     memories: Mapping[int, Any],
     mode: Mode,
     strength: float,
-    tally: Tally,
 ) -> _Waiting:
-    """The crops of the faces to restore in ``frame``; the others are counted with the reason."""
+    """The crops of the faces to restore in ``frame``, and the reasons of the others."""
     crops: list[FaceCrop] = []
+    kept: list[str] = []
     for face in timeline.at(moment.frame.pts):
         reason = face.kept_because
         if reason is None and face.weight * strength == 0:
@@ -187,8 +207,8 @@ def _cut_faces(
         if reason is None and moment.image is not None:
             crops.append(crop_face(moment.image, face, restorer.crop_size))
         elif reason is not None:
-            tally.faces_kept[reason] += 1
-    return _Waiting(moment.frame, crops, crops)
+            kept.append(reason)
+    return _Waiting(moment.frame, crops, crops, kept)
 
 
 def _fused(
@@ -212,12 +232,15 @@ def _fused(
 
 
 def _restored(
-    waiting: Iterable[_Waiting], restorer: Restorer, memories: Mapping[int, Any], batch: int
+    waiting: Iterable[_Waiting], restorer: Restorer, memories: Mapping[int, Any], batch: int, starts: Sequence[Fraction]
 ) -> Iterator[_Waiting]:
     """Fill in the restored pictures, collecting ``batch`` faces at a time; frames keep their order."""
     queue: list[_Waiting] = []
     count = 0
     for item in waiting:
+        if queue and starts and number_of(queue[-1].frame, starts) != number_of(item.frame, starts):
+            yield from _run(queue, restorer, memories, batch)
+            queue, count = [], 0
         if not queue and not item.crops:
             yield item
             continue

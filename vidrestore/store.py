@@ -21,6 +21,7 @@ from vidrestore.types import (
     Identity,
     IdentityMargin,
     Reference,
+    Scan,
     Shot,
     Span,
     StreamInfo,
@@ -28,7 +29,7 @@ from vidrestore.types import (
     VideoInfo,
 )
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 HEADER, ARRAYS = "analysis.json", "analysis.npz"
 
 
@@ -38,7 +39,7 @@ def save(analysis: Analysis, folder: Path) -> None:
     Raises:
         AnalysisError: the folder cannot be written.
     """
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"film_cycles": analysis.film_cycles}
     header = {
         "format": FORMAT_VERSION,
         "video": _video_to_json(analysis.video),
@@ -53,6 +54,7 @@ def save(analysis: Analysis, folder: Path) -> None:
         "warnings": list(analysis.warnings),
         "candidates": [_candidate_to_json(*item, arrays) for item in enumerate(analysis.candidates)],
         "margin": None if analysis.margin is None else dataclasses.asdict(analysis.margin),
+        "scan": dataclasses.asdict(analysis.scan),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,6 +115,8 @@ def load(folder: Path) -> Analysis:
                 warnings=tuple(header["warnings"]),
                 candidates=tuple(_candidate_from_json(*item, arrays) for item in enumerate(header["candidates"])),
                 margin=None if header["margin"] is None else IdentityMargin(**header["margin"]),
+                scan=Scan(**header["scan"]),
+                film_cycles=arrays["film_cycles"],
             )
     except FileNotFoundError as error:
         raise AnalysisError(f"no analysis in {folder}: run 'vidrestore analyze' first") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,28 @@ def restored_only_in(chosen: Container[int], timeline: Timeline) -> Timeline:
             for pts, faces in timeline.faces.items()
         }
     )
+
+
+def of_fields(timeline: Timeline, second_after: int) -> Timeline:
+    """The faces of the fields of interlaced frames, timed as ``vidrestore.video.fields_of`` times them.
+
+    ``timeline`` knows the faces of first fields. Second ones are half a frame later: a face is there half way to where
+    it is in the next frame, if it is seen there.
+    """
+    faces: dict[int, tuple[Face, ...]] = {}
+    frames = sorted(timeline.faces)
+    for pts, following in zip_longest(frames, frames[1:]):
+        later = {} if following is None else {face.track_id: face for face in timeline.at(following)}
+        faces[2 * pts] = timeline.at(pts)
+        faces[2 * pts + second_after] = tuple(
+            _half_way(face, later.get(face.track_id, face)) for face in timeline.at(pts)
+        )
+    return Timeline(faces)
+
+
+def _half_way(face: Face, later: Face) -> Face:
+    landmarks = np.asarray((face.landmarks + later.landmarks) / 2, dtype=np.float32)
+    return replace(face, landmarks=landmarks, weight=(face.weight + later.weight) / 2)
 
 
 def _is_hidden(track: Track, index: int, seen: Mapping[int, Sequence[tuple[int, Floats]]]) -> bool:

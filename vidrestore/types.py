@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,48 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What becomes of one stream of the source in the output."""
+
+    stream: StreamInfo
+    fate: Literal["restored", "copied", "converted", "left out"]
+    detail: str = ""
+    """What it is converted to, or why it is left out."""
+
+    def __str__(self) -> str:
+        name = f"the {self.stream.kind} stream {self.stream.index} ({self.stream.codec})"
+        return f"{name} is {self.fate}{': ' if self.detail else ''}{self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """What an output will hold, known before any work is done."""
+
+    extension: str
+    """Of its container, such as ``.mkv``."""
+    codec: str
+    """The encoder of the restored stream."""
+    streams: tuple[StreamPlan, ...]
+    notes: tuple[str, ...] = ()
+    """A sentence for each choice that was made."""
+    altered: tuple[str, ...] = ()
+    """A sentence for each thing but streams that will not be as it is in the source."""
+    better: str | None = None
+    """The extension of a container that would take more of it."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """A sentence for each thing that is not carried over as it is."""
+        return (*(str(plan) for plan in self.streams if plan.fate in ("converted", "left out")), *self.altered)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The choices, the losses, and which container would avoid them."""
+        better = [f"{self.better} would keep more of this; name the output so"] if self.better else []
+        return (*self.notes, *self.losses, *better)
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a container says of its first video stream, without decoding it."""
 
@@ -101,6 +143,22 @@ class VideoInfo:
     """``progressive``, ``top_first``, ``bottom_first`` or ``unknown``."""
     sample_aspect_ratio: Fraction
     streams: tuple[StreamInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How the lines of a video's frames belong together in time, and why it is thought so."""
+
+    kind: Literal["progressive", "interlaced"] = "progressive"
+    """``interlaced``: every second line of a frame is of another moment than the rest."""
+    top_first: bool = True
+    """Of interlaced frames: whether the field with the uppermost line was taken first."""
+    reason: str = "not looked at"
+    """For people to read."""
+
+    @property
+    def is_interlaced(self) -> bool:
+        return self.kind == "interlaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +426,11 @@ class Analysis:
     candidates: tuple[Candidate, ...] = ()
     """Of all tracks, also those that became references: what a user's hand may choose from."""
     margin: IdentityMargin | None = None
+    scan: Scan = Scan()
+    """Whether its frames are interlaced; if so, tracks are of their first fields."""
+    film_cycles: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+    """Of film that became interlaced video: pts of the first of each five frames that are surely four frames of film,
+    rising."""
 
     @property
     def starts_at(self) -> float:
@@ -389,6 +452,13 @@ class Progress:
     frames_done: int
     frames_total: int | None
     faces_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a user should know at once, and not when all is done."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,35 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from vidrestore import __version__, store, weights
+import numpy as np
+
+from vidrestore import __version__, store
 from vidrestore.analysis import analyze_frames
+from vidrestore.api.provenance import of_faces
 from vidrestore.config import Settings
 from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
 from vidrestore.errors import AnalysisError
+from vidrestore.interlacing import scan_of, told
 from vidrestore.people import Photograph, obey
 from vidrestore.photographs import reference_from_photo
 from vidrestore.smoothing import RtsSmoother
 from vidrestore.threads import prefetch
-from vidrestore.types import Analysis, Progress, Span
-from vidrestore.video import DecodeReport, fingerprint, probe, read_frames
+from vidrestore.types import Analysis, Notice, Progress, Span
+from vidrestore.video import CadenceFinder, DecodeReport, fingerprint, probe, read_frames, without_combs
 
-Listener = Callable[[Progress], None]
+Listener = Callable[[Progress | Notice], None]
 AHEAD = 4
 """Frames that decoding and restoring run ahead of who takes them."""
 WHOLE = Span()
 
 
-def nobody(_: Progress) -> None:
+def nobody(_: Progress | Notice) -> None:
     """The listener where none is given."""
 
 
@@ -96,7 +99,7 @@ def kept_analysis(source: Path, work: Path | str | None, settings: Settings) -> 
         raise AnalysisError(
             f"{folder} holds the analysis of another video, {analysis.video.path}: name another folder with --work"
         )
-    fits = analysis.settings_digest == _digest(settings) and analysis.span.whole
+    fits = analysis.settings_digest == digest_for(settings) and analysis.span.whole
     if not fits:
         return None
     found = dataclasses.replace(analysis, video=probe(source))
@@ -134,28 +137,25 @@ def analyze_and_keep(
 def analyze_source(source: Path, settings: Settings, span: Span, on_progress: Listener) -> Analysis:
     """A new analysis of ``span`` of a video; nothing is kept."""
     video = probe(source)
+    scan = scan_of(video, settings.scan)
+    cadence = CadenceFinder(scan)
     detector = build_detector(settings.faces, choose_device(settings.restoration.device))
     report = DecodeReport()
     smoother = RtsSmoother(settings.smoothing)
     source_digest = fingerprint(source)
     # Closed at once, also after an error or Ctrl-C: decoding runs in a thread of its own.
-    with closing(prefetch(read_frames(source, span, report=report), AHEAD)) as frames:
+    decoded = without_combs(cadence.watch(read_frames(source, span, report=report)), scan)
+    with closing(prefetch(decoded, AHEAD)) as frames:
         analysis = analyze_frames(
             frames, video, source_digest, span, detector, smoother, settings, report.warnings, on_progress
         )
-    return dataclasses.replace(analysis, settings_digest=_digest(settings))
+    film = np.array(cadence.cycles(), dtype=np.int64)
+    return dataclasses.replace(analysis, scan=scan, film_cycles=film, settings_digest=digest_for(settings))
 
 
-def _digest(settings: Settings) -> str:
+def digest_for(settings: Settings) -> str:
     """Digest of what decides an analysis: this version, the settings, the model files or the user's own module."""
-    content = f"{__version__} {settings.analysis_digest()}"
-    name, pack = settings.faces.pack, Path(settings.faces.pack)
-    if weights.is_known(name, "faces"):
-        content += "".join(str(file.sha256) for file in weights.find_model(name, "faces").files)
-    elif pack.is_dir():
-        content += "".join(weights.sha256(file) for file in sorted(pack.glob("*.onnx")))
-    elif (module := importlib.util.find_spec(name.partition(":")[0])) is not None and module.origin is not None:
-        content += weights.sha256(Path(module.origin))
+    content = f"{__version__} {settings.analysis_digest()}{of_faces(settings.faces)}"
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -165,6 +165,7 @@ def describe_analysis(analysis: Analysis, folder: Path) -> dict[str, Any]:
     return {
         "analysis": str(folder),
         "frames": analysis.frame_count,
+        "scan": told(analysis, deinterlace=False),
         "shots": [{"start": float(shot.first * base), "stop": float(shot.last * base)} for shot in analysis.shots],
         **describe_people(analysis),
         "margin": None if analysis.margin is None else dataclasses.asdict(analysis.margin),

@@ -17,7 +17,15 @@ from vidrestore.drawing import Mark, draw_faces
 from vidrestore.threads import prefetch
 from vidrestore.timeline import build_timeline
 from vidrestore.types import Analysis, ColorInfo, Frame, Image, Progress
-from vidrestore.video import DecodeReport, VideoWriter, check_destination, picture_from_rgb, probe, read_frames
+from vidrestore.video import (
+    DecodeReport,
+    VideoWriter,
+    check_destination,
+    picture_from_rgb,
+    probe,
+    read_frames,
+    without_combs,
+)
 
 _PATH_SECONDS = 1.0
 """How much of a track's past is drawn."""
@@ -126,7 +134,7 @@ def check_video(
         size=(info.width, info.height),
         comment=f"what vidrestore knows of its faces, found by {analysis.faces_model}; nothing was restored",
     )
-    frames = prefetch(read_frames(source, report=report), AHEAD)
+    frames = prefetch(without_combs(read_frames(source, report=report), analysis.scan), AHEAD)
     drawn = prefetch(_drawn(frames, check, info.color), AHEAD)
     with writer, closing(drawn):
         for frame in drawn:

@@ -7,20 +7,19 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from vidrestore.api.analyze import Listener, analyze_source, kept_analysis, nobody
+from vidrestore.api.analyze import Listener, nobody
+from vidrestore.api.excerpts import analysis_of_part
+from vidrestore.api.frames import faces_restored, gate_of, restored_frames
 from vidrestore.api.references import photographed_people
 from vidrestore.api.restore import (
     RestoreResult,
     comment_of,
-    faces_restored,
-    gate_of,
-    restored_frames,
     result_of,
     write_all,
     writer_of,
@@ -29,16 +28,24 @@ from vidrestore.config import Settings
 from vidrestore.devices import choose_device
 from vidrestore.errors import ConfigError, VideoError
 from vidrestore.image_files import Still, check_image_destination, write_still
-from vidrestore.photographs import PhotographedPerson, with_photographs
 from vidrestore.restoration import Tally
 from vidrestore.restorers import build_restorer
 from vidrestore.timeline import NOT_CHOSEN, build_timeline, restored_only_in
-from vidrestore.types import Analysis, ColorInfo, Frame, Image, Progress, Span, Track
-from vidrestore.video import DecodeReport, check_destination, picture_from_rgb, probe, read_frames, stream_start
+from vidrestore.types import ColorInfo, Frame, Image, Progress, Span
+from vidrestore.video import (
+    DecodeReport,
+    VideoWriter,
+    check_destination,
+    mark,
+    marked,
+    picture_from_rgb,
+    probe,
+    read_frames,
+    single_frames_served_by,
+    stream_start,
+)
 
 View = Literal["side-by-side", "split", "restored"]
-_MARGIN_SECONDS = 1.0
-"""What is kept of tracks around an excerpt, so that faces are weighted in it as in the whole."""
 _GLIMPSE_SECONDS = 0.3
 """What is analyzed before and after a single frame of a video that has no analysis."""
 _LOOK_BACK_SECONDS = 1.0
@@ -46,10 +53,6 @@ _LOOK_BACK_SECONDS = 1.0
 _INSTANT = 1e-6
 _LINE_SHARE = 1 / 480
 """Width of the line between the halves, in widths of the picture."""
-_NOT_ANALYZED = (
-    "the video has no analysis yet, so people and references come from this {} alone; "
-    "'vidrestore analyze' finds those of the whole video"
-)
 
 
 def preview_video(
@@ -91,9 +94,13 @@ def preview_video(
         raise ConfigError(f"start {start:g} and duration {duration:g} are no range: start at 0 or later, and last")
     info = probe(source)
     check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
+    if view != "restored":  # the halves are deinterlaced as they are put together
+        settings = dataclasses.replace(
+            settings, restoration=dataclasses.replace(settings.restoration, deinterlace=False)
+        )
     span = Span(start, start + duration)
     photographed = photographed_people(references, settings)
-    analysis, notes = _analysis_of(source, work, settings, span, "range", photographed, on_progress)
+    analysis, notes = analysis_of_part(source, work, settings, span, "range", photographed, on_progress)
     restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
     gate, tally, report = gate_of(analysis, settings), Tally(), DecodeReport()
     before: deque[Image] = deque()
@@ -111,7 +118,7 @@ def preview_video(
     )
     size = {"side-by-side": (2 * info.width, info.height), "split": (info.width, info.height), "restored": None}[view]
     shown = frames if view == "restored" else _composed(frames, before, view, info.color)
-    writer = writer_of(source, output, settings, restorer, analysis, span, size)
+    writer = writer_of(VideoWriter, source, output, settings, restorer, analysis, span, size)
     with writer:
         total = None if analysis.span.whole else analysis.frame_count
         first = write_all(shown, writer, total, tally, on_progress)
@@ -150,14 +157,14 @@ def preview_frame(
     at = target.seconds - float(stream_start(source))
     glimpse = Span(max(0.0, at - _GLIMPSE_SECONDS), at + _GLIMPSE_SECONDS)
     photographed = photographed_people(references, settings)
-    analysis, notes = _analysis_of(source, work, settings, glimpse, "moment", photographed, on_progress)
+    analysis, notes = analysis_of_part(source, work, settings, glimpse, "moment", photographed, on_progress)
     restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
     gate, tally, report = gate_of(analysis, settings), Tally(), DecodeReport()
     timeline = restored_only_in({target.pts}, build_timeline(analysis, settings.fading))
     reach = settings.fusion.reach_seconds + _INSTANT
-    around = read_frames(source, Span(max(0.0, at - reach), at + reach), report=report)
+    around = marked(read_frames(source, Span(max(0.0, at - reach), at + reach), report=report), analysis.scan)
     frames = faces_restored(around, analysis, timeline, restorer, gate, settings, tally)
-    before = target.image
+    before = mark(target, analysis.scan).image
     (after,) = (frame.image for frame in frames if frame.pts == target.pts)
     still = Still(source, _compared(before, after, view))
     notes += write_still(output, still, still.image, comment_of(restorer, analysis.faces_model))
@@ -166,54 +173,8 @@ def preview_frame(
     on_progress(Progress("restore", 1, 1, tally.faces_restored))
     said = gate.warnings if gate is not None else []
     warnings = [*dict.fromkeys([*notes, *analysis.warnings, *report.warnings(), *said])]
-    return result_of(output, analysis, restorer, settings, tally, warnings, begun, time.monotonic())
-
-
-def _analysis_of(
-    source: Path,
-    work: Path | str | None,
-    settings: Settings,
-    span: Span,
-    what: str,
-    photographed: Mapping[str, PhotographedPerson],
-    on_progress: Listener,
-) -> tuple[Analysis, list[str]]:
-    """What the kept analysis knows of ``span``; without one, an analysis of ``span`` alone; and what to say of it.
-
-    The references of people who were ``photographed`` are those first.
-    """
-    kept = kept_analysis(source, work, settings)
-    if kept is not None:
-        known, unused = with_photographs(kept, photographed, settings.references.count)
-        return excerpt(known, span, float(stream_start(source))), unused
-    alone = analyze_source(source, settings, span, on_progress)
-    known, unused = with_photographs(alone, photographed, settings.references.count)
-    return known, [_NOT_ANALYZED.format(what), *unused]
-
-
-def excerpt(analysis: Analysis, span: Span, stream_starts: float = 0.0) -> Analysis:
-    """``analysis`` without what is not needed to restore ``span``: tracks far from it, and people who are not in it.
-
-    Encoding references and weighting faces take time for each person and each frame. Within ``span`` the faces and
-    their weights are those of the whole. ``stream_starts`` is the second that ``span`` counts from.
-    """
-    first = (stream_starts + span.start - _MARGIN_SECONDS) / float(analysis.video.time_base)
-    last = math.inf
-    if span.stop is not None:
-        last = (stream_starts + span.stop + _MARGIN_SECONDS) / float(analysis.video.time_base)
-    tracks = tuple(part for track in analysis.tracks if (part := _within(track, first, last)) is not None)
-    present = {track.id for track in tracks}
-    people = tuple(person for person in analysis.identities if present.intersection(person.track_ids))
-    return dataclasses.replace(analysis, tracks=tracks, identities=people)
-
-
-def _within(track: Track, first: float, last: float) -> Track | None:
-    """The frames of ``track`` from pts ``first`` to ``last``; None where there are none."""
-    inside = (track.pts >= first) & (track.pts <= last)
-    if not inside.any():
-        return None
-    columns = {name: getattr(track, name)[inside] for name in ("pts", "boxes", "landmarks", "scores")}
-    return dataclasses.replace(track, **columns)
+    result = result_of(output, analysis, restorer, settings, tally, warnings, begun, time.monotonic())
+    return dataclasses.replace(result, frames_served_by=single_frames_served_by(source))
 
 
 def _frame_shown_at(source: Path, seconds: float) -> Frame:

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from vidrestore import __version__
 from vidrestore.api.analyze import AHEAD, WHOLE, Listener, analyze_and_keep, kept_analysis, nobody
+from vidrestore.api.continuation import Continuation
+from vidrestore.api.excerpts import analysis_of_part
+from vidrestore.api.frames import all_restored, first_frame, gate_of
+from vidrestore.api.planning import check_output
+from vidrestore.api.provenance import provenance
 from vidrestore.api.references import photographed_people
 from vidrestore.config import Settings
-from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
 from vidrestore.gating import Gate, Verdict
-from vidrestore.photographs import with_photographs
-from vidrestore.restoration import FAILED, Tally, encode_people, restore_frames
+from vidrestore.interlacing import (
+    by_first_fields,
+    frames_of_source,
+    in_source_time,
+    output_time_base,
+    told,
+)
+from vidrestore.journal import Journal, opened
+from vidrestore.photographs import PhotographedPerson, with_photographs
+from vidrestore.restoration import FAILED, Tally
 from vidrestore.restorers import build_restorer
 from vidrestore.threads import prefetch
-from vidrestore.timeline import build_timeline
-from vidrestore.types import Analysis, Face, Frame, Progress, Restorer, Span, Timeline
-from vidrestore.video import DecodeReport, VideoWriter, check_destination, probe, read_frames
+from vidrestore.types import Analysis, Face, Frame, Progress, Restorer, Span
+from vidrestore.video import DecodeReport, OutputFile, SegmentedWriter, probe, stream_start
 
-_GPU_BATCH = 8
+W = TypeVar("W", bound=OutputFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +56,19 @@ class RestoreResult:
     """Mean of what the gate left of the faces' strength, 0..1; None where no face was judged."""
     people: int
     mode: str
+    scan: str
+    """Whether the video is interlaced, why it is thought so, and what was done about it."""
     device: str
     faces_model: str
     weights: str
     seconds: float
     first_frame_seconds: float | None
     """Until the first frame was written; None where none was."""
+    frames_from_earlier: int
+    """Of ``frames``, those that an earlier run had done, which was interrupted."""
     warnings: list[str]
+    frames_served_by: str | None = None
+    """Which library sought the frame of ``preview --frame``, and how; None where frames were read in their order."""
 
     @property
     def failed(self) -> bool:
@@ -87,16 +105,25 @@ def restore_video(
     on_progress: Listener = nobody,
     witness: Witness | None = None,
     references: Path | str | None = None,
+    span: Span = WHOLE,
+    keep_work: bool = False,
 ) -> RestoreResult:
     """Restore the faces of a video into ``output``, and copy everything else.
 
     ``output`` appears only when it is complete. An analysis kept in ``work`` (by default ``NAME.vidrestore`` beside
     the video) is used where it is of this video and these settings, else made and kept. ``witness`` sees every frame
     before and after. ``references`` is a folder with a folder of photographs for each person, which come before the
-    video's own pictures; see ``vidrestore.photographs``.
+    video's own pictures; see ``vidrestore.photographs``. :func:`plan_restoration` tells beforehand what ``output`` will
+    hold.
+
+    While it runs, what is done is kept in ``OUT.part`` beside the output, in segments of whole shots. Where a run was
+    interrupted, the same call goes on after its last segment, and the result is that of a run that was not; where the
+    input, a setting, the people or a network has changed, it begins anew. ``span`` is the part of the video that is
+    restored, its sound cut to match. With ``keep_work`` the folder stays when all is done.
 
     Raises:
-        VideoError: the video cannot be read or the output not written.
+        VideoError: the video cannot be read or the output not written, or it cannot carry everything and
+            ``encoding.strict`` is set.
         ConfigError, DeviceError: a setting cannot be used here.
         WeightsError: weights are missing, damaged or of another shape.
         AnalysisError: ``work`` holds the analysis of another video.
@@ -105,107 +132,137 @@ def restore_video(
     source, output, settings = Path(source), Path(output), settings or Settings()
     begun = time.monotonic()
     probe(source)
-    check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
-    photographed = photographed_people(references, settings)
-    analysis = kept_analysis(source, work, settings)
-    restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
-    notes: list[str] = []
+    check_output(source, output, settings)
+    request = _request(source, output, settings, work, references, span, keep_work)
+    with opened(output) as journal:
+        photographed = photographed_people(references, settings)
+        restorer = build_restorer(settings.restoration, choose_device(settings.restoration.device))
+        analysis, notes = _analysis_for(source, work, settings, span, photographed, journal, on_progress)
+        run = Continuation(journal, analysis, span, stream_start(source), settings)
+        notes += run.open(provenance(analysis, span, settings, restorer), request, on_progress)
+        gate, tally, report = gate_of(analysis, settings), run.done.tally.copy(), DecodeReport()
+        on_decoded = None
+        if witness is not None:
+            witness.begin(analysis, settings, restorer)
+            tally.on_verdict, on_decoded = by_first_fields(witness.judged, analysis.scan), witness.decoded
+            notes += [_unwitnessed(tally.frames)] if tally.frames else []
+        restored = all_restored(
+            run.decoded(source, report),
+            analysis,
+            restorer,
+            gate,
+            settings,
+            tally,
+            on_decoded,
+            batch_starts=run.batch_starts,
+        )
+        frames = prefetch(run.counted(restored, tally), AHEAD)
+        if witness is not None:
+            frames = _witnessed(frames, witness, analysis.video.time_base)
+        with run.kept(), writer_of(SegmentedWriter, source, output, settings, restorer, analysis, span, None) as writer:
+            writer.keep_in(journal.folder, first_frame(source, analysis, span, settings), run.done.segments)
+            total = analysis.frame_count if analysis.span == span else None
+            first = _write_segments(frames, writer, run, report, gate, total, on_progress)
+        if not keep_work:
+            journal.delete()
+    done = frames_of_source(tally.frames, analysis, settings.restoration.deinterlace)
+    decoding = run.decoding_warnings(report, done)
+    said = [*run.done.warnings, *(gate.warnings if gate is not None else [])]
+    warnings = [*dict.fromkeys([*analysis.warnings, *decoding, *writer.warnings, *notes, *said])]
+    return result_of(output, analysis, restorer, settings, tally, warnings, begun, first, run.done.tally.frames)
+
+
+def _request(
+    source: Path,
+    output: Path,
+    settings: Settings,
+    work: Path | str | None,
+    references: Path | str | None,
+    span: Span,
+    keep_work: bool,
+) -> dict[str, Any]:
+    """What :func:`vidrestore.api.resume_video` needs to call for the same again, from whatever folder."""
+    return {
+        "source": str(source.absolute()),
+        "output": str(output.absolute()),
+        "settings": asdict(settings),
+        "work": None if work is None else str(Path(work).absolute()),
+        "references": None if references is None else str(Path(references).absolute()),
+        "span": [span.start, span.stop],
+        "keep_work": keep_work,
+    }
+
+
+def _analysis_for(
+    source: Path,
+    work: Path | str | None,
+    settings: Settings,
+    span: Span,
+    photographed: Mapping[str, PhotographedPerson],
+    journal: Journal,
+    on_progress: Listener,
+) -> tuple[Analysis, list[str]]:
+    """The analysis to restore ``span`` with, kept or made, and what to tell the user of it."""
+    if not span.whole:
+        keep_in = journal.analysis_folder
+        return analysis_of_part(source, work, settings, span, "range", photographed, on_progress, keep_in)
+    analysis, notes = kept_analysis(source, work, settings), list[str]()
     if analysis is None:
         analysis, notes = analyze_and_keep(source, work, settings, on_progress)
     analysis, unused = with_photographs(analysis, photographed, settings.references.count)
-    gate, tally, report = gate_of(analysis, settings), Tally(), DecodeReport()
-    on_decoded = None
-    if witness is not None:
-        witness.begin(analysis, settings, restorer)
-        tally.on_verdict, on_decoded = witness.judged, witness.decoded
-    frames = restored_frames(source, analysis, WHOLE, restorer, gate, settings, tally, report, on_decoded)
-    if witness is not None:
-        frames = _witnessed(frames, witness)
-    writer = writer_of(source, output, settings, restorer, analysis, WHOLE, None)
-    with writer:
-        first = write_all(frames, writer, analysis.frame_count, tally, on_progress)
-    said = gate.warnings if gate is not None else []
-    warnings = [*dict.fromkeys([*analysis.warnings, *report.warnings(), *writer.warnings, *notes, *unused, *said])]
-    return result_of(output, analysis, restorer, settings, tally, warnings, begun, first)
+    return analysis, [*notes, *unused]
 
 
-def gate_of(analysis: Analysis, settings: Settings) -> Gate | None:
-    """The gate, which looks at faces with the networks that found them; None where it is switched off."""
-    if not settings.gate.enabled:
-        return None
-    detector = build_detector(settings.faces, choose_device(settings.restoration.device))
-    return Gate(detector, analysis.identities, settings.gate)
+def _unwitnessed(frames: int) -> str:
+    return f"the report shows nothing of the first {frames} frames, which an earlier run restored"
 
 
-def restored_frames(
-    source: Path,
-    analysis: Analysis,
-    span: Span,
-    restorer: Restorer,
-    gate: Gate | None,
-    settings: Settings,
-    tally: Tally,
+def _write_segments(
+    frames: Generator[tuple[Frame, Tally]],
+    writer: SegmentedWriter,
+    run: Continuation,
     report: DecodeReport,
-    on_decoded: Callable[[Frame], None] | None = None,
-    *,
-    eager_frames: int = 0,
-) -> Generator[Frame]:
-    """Decode, restore, one stage ahead of who takes the frames; ``on_decoded`` sees each frame before it is changed.
-
-    ``eager_frames`` is that of ``restoration.restore_frames``.
-    """
-    frames: Iterable[Frame] = prefetch(read_frames(source, span, report=report), AHEAD)
-    if on_decoded is not None:
-        frames = _shown(frames, on_decoded)
-    timeline = build_timeline(analysis, settings.fading)
-    restored = faces_restored(frames, analysis, timeline, restorer, gate, settings, tally, eager_frames=eager_frames)
-    return prefetch(restored, AHEAD)
-
-
-def faces_restored(
-    frames: Iterable[Frame],
-    analysis: Analysis,
-    timeline: Timeline,
-    restorer: Restorer,
     gate: Gate | None,
-    settings: Settings,
-    tally: Tally,
-    *,
-    eager_frames: int = 0,
-) -> Iterator[Frame]:
-    """``frames`` with the faces of ``timeline`` restored as ``settings`` say, as the people of ``analysis``."""
-    chosen = settings.restoration
-    memories = encode_people(restorer, analysis.identities, chosen.mode)
-    batch = chosen.batch or (1 if restorer.device == "cpu" else _GPU_BATCH)
-    return restore_frames(
-        frames,
-        timeline,
-        restorer,
-        memories,
-        chosen.mode,
-        batch,
-        chosen.strength,
-        tally,
-        gate,
-        settings.fusion,
-        eager_frames=eager_frames,
-    )
+    total: int | None,
+    on_progress: Listener,
+) -> float | None:
+    """Write ``frames`` in segments, and note each that is done; when the first was written, on the monotonic clock."""
+    first: float | None = None
+    latest: tuple[Frame, Tally] | None = None
 
+    def finish(frame: Frame, tally: Tally) -> None:
+        said = [*run.done.warnings, *(gate.warnings if gate is not None else [])]
+        run.add(writer.cut(), frame, tally, decoding=report.warnings(), warnings=dict.fromkeys(said))
 
-def _shown(frames: Iterable[Frame], on_decoded: Callable[[Frame], None]) -> Iterator[Frame]:
-    for frame in frames:
-        on_decoded(frame)
-        yield frame
-
-
-def _witnessed(frames: Generator[Frame], witness: Witness) -> Generator[Frame]:
+    # Closed at once, also after an error or Ctrl-C: decoding and restoring run in threads of their own.
     with closing(frames):
-        for frame in frames:
-            witness.restored(frame)
-            yield frame
+        if run.done.segments:
+            on_progress(Progress("restore", run.done.tally.frames, total, run.done.tally.faces_restored))
+        for frame, tally in frames:
+            if latest is not None and run.number_of(frame) != run.number_of(latest[0]):
+                finish(*latest)
+            writer.write(frame)
+            first = first or time.monotonic()
+            latest = frame, tally
+            on_progress(Progress("restore", tally.frames, total, tally.faces_restored))
+    if latest is not None:
+        finish(*latest)
+    return first
+
+
+def _witnessed(
+    frames: Generator[tuple[Frame, Tally]], witness: Witness, time_base: Fraction
+) -> Generator[tuple[Frame, Tally]]:
+    with closing(frames):
+        for frame, tally in frames:
+            seen = in_source_time(frame, time_base)
+            if seen is not None:
+                witness.restored(seen)
+            yield frame, tally
 
 
 def writer_of(
+    kind: type[W],
     source: Path,
     output: Path,
     settings: Settings,
@@ -213,10 +270,10 @@ def writer_of(
     analysis: Analysis,
     span: Span,
     size: tuple[int, int] | None,
-) -> VideoWriter:
+) -> W:
     """The writer of a restored video, or of a picture ``size`` (w, h) that was made of it, with what made it."""
     encoding = settings.encoding
-    return VideoWriter(
+    return kind(
         source,
         output,
         codec=encoding.codec,
@@ -225,6 +282,7 @@ def writer_of(
         span=span,
         size=size,
         comment=comment_of(restorer, analysis.faces_model),
+        time_base=output_time_base(analysis, settings.restoration.deinterlace),
     )
 
 
@@ -237,7 +295,7 @@ def comment_of(restorer: Restorer, faces_model: str) -> str:
 
 
 def write_all(
-    frames: Generator[Frame], writer: VideoWriter, total: int | None, tally: Tally, on_progress: Listener
+    frames: Generator[Frame], writer: OutputFile, total: int | None, tally: Tally, on_progress: Listener
 ) -> float | None:
     """Write ``frames``, and say after each how far it is; when the first was written, on the monotonic clock."""
     first = None
@@ -259,6 +317,7 @@ def result_of(
     warnings: list[str],
     begun: float,
     first: float | None,
+    frames_from_earlier: int = 0,
 ) -> RestoreResult:
     """What was done; the run has ``begun``, and its ``first`` frame was written, on the monotonic clock."""
     return RestoreResult(
@@ -271,10 +330,12 @@ def result_of(
         gate_factor=None if tally.gate_factor is None else round(tally.gate_factor, 4),
         people=len(analysis.identities),
         mode=settings.restoration.mode,
+        scan=told(analysis, settings.restoration.deinterlace),
         device=restorer.device,
         faces_model=analysis.faces_model,
         weights=f"{restorer.name} ({restorer.licence})",
         seconds=round(time.monotonic() - begun, 2),
         first_frame_seconds=None if first is None else round(first - begun, 2),
+        frames_from_earlier=frames_from_earlier,
         warnings=warnings,
     )

@@ -14,8 +14,9 @@ import numpy as np
 
 from vidrestore.api.analyze import Listener, nobody
 from vidrestore.api.check import Check, CheckResult
+from vidrestore.api.frames import faces_restored, gate_of
 from vidrestore.api.references import photographed_people
-from vidrestore.api.restore import RestoreResult, comment_of, faces_restored, gate_of, result_of
+from vidrestore.api.restore import RestoreResult, comment_of, result_of
 from vidrestore.config import Settings
 from vidrestore.detectors import build_detector
 from vidrestore.devices import choose_device
@@ -38,7 +39,7 @@ CHECKED: Final = "check"
 """Folders of a list's results."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StillsResult(RestoreResult):
     """What was done with pictures; ``frames`` counts those that were written."""
 

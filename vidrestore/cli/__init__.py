@@ -24,12 +24,15 @@ from vidrestore.cli.people import People
 from vidrestore.cli.preview import Preview
 from vidrestore.cli.report import Report
 from vidrestore.cli.restore import Restore
+from vidrestore.cli.resume import Resume
 from vidrestore.cli.train import Train
 from vidrestore.config import load_settings
 from vidrestore.errors import ComponentError, ConfigError, DeviceError, VidrestoreError
+from vidrestore.terminal import printable
 
 COMMANDS: dict[str, type[Any]] = {
     "restore": Restore,
+    "resume": Resume,
     "analyze": Analyze,
     "people": People,
     "preview": Preview,
@@ -51,11 +54,11 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; its exit code."""
     try:
         return _run(arguments)
-    except KeyboardInterrupt:
-        print("\nvidrestore: interrupted; nothing was left half written", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"\nvidrestore: {interruption or 'interrupted; nothing was left half written'}", file=sys.stderr)
         return INTERRUPTED
     except VidrestoreError as error:
-        print(f"vidrestore: {error}", file=sys.stderr)
+        print(f"vidrestore: {printable(str(error))}", file=sys.stderr)
         return USAGE if isinstance(error, (ConfigError, ComponentError, DeviceError)) else INPUT_OUTPUT
     except BrokenPipeError:
         return UNEXPECTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import tyro
 
 from vidrestore.config import Settings
 from vidrestore.progress import Reporter
+from vidrestore.terminal import printable
+from vidrestore.types import OutputPlan
 
 DONE, UNEXPECTED, USAGE, INPUT_OUTPUT, FACES_LEFT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -43,6 +46,19 @@ class Common:
     output_style: Annotated[Output, UNPREFIXED] = field(default_factory=Output)
 
 
+def print_plan(plan: OutputPlan, as_json: bool) -> None:
+    """What the output will hold, on stderr: a JSON line, or a line for each thing that will not be as in the source."""
+    if as_json:
+        streams = [
+            {**dataclasses.asdict(item.stream), "fate": item.fate, "detail": item.detail} for item in plan.streams
+        ]
+        line = {"stage": "plan", "container": plan.extension, "codec": plan.codec, "streams": streams}
+        print(json.dumps({**line, "warnings": plan.warnings}), file=sys.stderr, flush=True)
+        return
+    for warning in plan.warnings:
+        print(f"before the work: {printable(warning)}", file=sys.stderr)
+
+
 def print_result(result: dict[str, Any], as_json: bool) -> None:
     """One JSON object, or one line for each entry; warnings go to stderr."""
     if as_json:
@@ -52,6 +68,6 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
     for name, value in result.items():
         shown = ", ".join(f"{count} {reason}" for reason, count in value.items()) if isinstance(value, dict) else value
         if shown not in ("", None):
-            print(f"{name.replace('_', ' ')}: {shown}")
+            print(f"{name.replace('_', ' ')}: {printable(str(shown))}")
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)

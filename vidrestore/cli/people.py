@@ -15,6 +15,7 @@ import tyro
 from vidrestore.cli.options import DONE, UNPREFIXED, Output
 from vidrestore.config import load_settings
 from vidrestore.errors import ConfigError
+from vidrestore.terminal import printable
 
 if TYPE_CHECKING:
     from vidrestore.people import Edit
@@ -89,7 +90,7 @@ class People:
         else:
             print_people(described)
             for warning in analysis.warnings:
-                print(f"warning: {warning}", file=sys.stderr)
+                print(f"warning: {printable(warning)}", file=sys.stderr)
         return DONE
 
     def _edits(self, folder: Path) -> Sequence[Edit]:

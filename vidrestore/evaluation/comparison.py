@@ -17,7 +17,7 @@ from vidrestore.evaluation.judge import AUTO, choose_pack, driver_of, is_own
 from vidrestore.evaluation.lpips import Lpips
 from vidrestore.evaluation.measurement import Measurement, check_alike, measure_videos
 from vidrestore.evaluation.summary import summarise
-from vidrestore.types import Progress
+from vidrestore.types import Notice, Progress
 from vidrestore.video import probe
 
 JUDGED = Settings(faces=FacesSettings(pack=AUTO))
@@ -44,7 +44,7 @@ def compare_videos(
     settings: Settings = JUDGED,
     work: Path | str | None = None,
     lpips: Path | str | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[Progress | Notice], None] = lambda _: None,
 ) -> Comparison:
     """Measure ``outputs``, restored from the input ``source`` by whatever tool, against ``truth``.
 

@@ -18,7 +18,7 @@ from vidrestore.evaluation.truth import Region, TrueFace, true_faces
 from vidrestore.metrics import Mask, Reals
 from vidrestore.threads import prefetch
 from vidrestore.types import Analysis, Detector, Floats, Frame, Image, Progress, VideoInfo
-from vidrestore.video import probe, read_frames
+from vidrestore.video import mark, probe, read_frames
 
 Columns = Mapping[str, Reals]
 """Each figure by name over the face-frames, ``(F,)``; NaN where the truth leaves it undefined."""
@@ -99,7 +99,7 @@ def measure_videos(
     before: list[_View] = []
     with closing(_in_step([truth, source, *outputs])) as steps:
         for frames in steps:
-            images = [frame.image for frame in frames]
+            images = [mark(frame, analysis.scan).image for frame in frames]
             images[0] = _scaled(images[0], info.width, info.height)
             faces = known.get(frames[0].pts, [])
             views = [_look(image, faces, judge) for image in images]

@@ -15,7 +15,7 @@ from vidrestore.contact_sheets import Cell, drawn_sheet
 from vidrestore.people.application import source_of
 from vidrestore.references import unpack
 from vidrestore.types import Analysis, Candidate, Face, Image, Reference, Track
-from vidrestore.video import RandomAccess, open_random_access
+from vidrestore.video import RandomAccess, mark, open_random_access
 
 _MOST: Final = 24
 _COLUMNS: Final = 6
@@ -36,7 +36,7 @@ class FaceSource:
     """Pictures of faces; the video is opened only where a track has no candidate, because it is too small or turned."""
 
     def __init__(self, analysis: Analysis) -> None:
-        self._path = analysis.video.path
+        self._path, self._scan = analysis.video.path, analysis.scan
         self._video: RandomAccess | None = None
 
     def picture(self, moment: _Moment) -> Image:
@@ -47,7 +47,7 @@ class FaceSource:
             self._video = open_random_access(self._path)
         row = int(np.searchsorted(moment.track.pts, moment.pts))
         face = Face(moment.track.id, None, moment.track.landmarks[row], 1.0)
-        return crop_face(self._video.frame_at(moment.pts).image, face, _SIDE).image
+        return crop_face(mark(self._video.frame_at(moment.pts), self._scan).image, face, _SIDE).image
 
     def __enter__(self) -> Self:
         return self

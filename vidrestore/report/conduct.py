@@ -10,6 +10,7 @@ from typing import Any
 
 from vidrestore import __version__
 from vidrestore.config import Settings
+from vidrestore.interlacing import told
 from vidrestore.report.facts import Facts
 from vidrestore.report.markup import bullets, clock, count, name, table, text
 from vidrestore.types import IdentityMargin
@@ -55,6 +56,7 @@ def _video(facts: Facts) -> dict[str, str]:
     return {
         "File": name(facts.source),
         "Picture": f"{video.width} \u00d7 {video.height}, {text(video.codec)}, {text(video.pixel_format)}",
+        "Scan": text(told(facts.analysis, facts.settings.restoration.deinterlace)),
         "Frames decoded": f"{facts.analysis.frame_count:,}",
         "Frames per second": f"{float(video.average_rate):.3f}" if video.average_rate else "not stated",
         "Shots": f"{len(facts.analysis.shots):,}",

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vidrestore.api.analyze import Listener, analyze_and_keep, kept_analysis, nobody
-from vidrestore.api.restore import faces_restored, gate_of
+from vidrestore.api.frames import faces_restored, gate_of
 from vidrestore.config import Settings
 from vidrestore.devices import choose_device
 from vidrestore.errors import VideoError
 from vidrestore.gating import Verdict
+from vidrestore.interlacing import by_first_fields
 from vidrestore.report.album import Album, evenly
 from vidrestore.report.facts import Facts, Sample
 from vidrestore.report.outcome import Reasons, expected, stretches_of, why_kept
@@ -21,8 +22,8 @@ from vidrestore.report.run import now
 from vidrestore.restoration import Tally
 from vidrestore.restorers import build_restorer
 from vidrestore.timeline import build_timeline, restored_only_in
-from vidrestore.types import Analysis, Frame, Image, Progress, Restorer, Span, Timeline
-from vidrestore.video import comment_of, probe, read_frames, stream_start
+from vidrestore.types import Analysis, Face, Frame, Image, Progress, Restorer, Span, Timeline
+from vidrestore.video import comment_of, marked, probe, read_frames, stream_start
 
 MOST_GLIMPSES = 12
 """Frames that are restored for a report."""
@@ -105,8 +106,8 @@ def _compare(
     """Read both videos side by side."""
     album = Album(analysis, timeline, crop_size, measured := evenly(timeline))
     wanted, last = frozenset(measured), max(measured, default=-1)
-    afters = read_frames(output)
-    for count, before in enumerate(read_frames(source), start=1):
+    afters = marked(read_frames(output), analysis.scan)
+    for count, before in enumerate(marked(read_frames(source), analysis.scan), start=1):
         if before.pts > last:
             break
         after = next(afters, None)
@@ -145,7 +146,11 @@ def _glimpse(
     album = Album(analysis, timeline, restorer.crop_size, chosen)
     before: dict[int, Image] = {}
     verdicts: dict[int, dict[int, Verdict]] = {}
-    tally = Tally(on_verdict=lambda pts, face, verdict: verdicts.setdefault(pts, {}).update({face.track_id: verdict}))
+
+    def judged(pts: int, face: Face, verdict: Verdict) -> None:
+        verdicts.setdefault(pts, {})[face.track_id] = verdict
+
+    tally = Tally(on_verdict=by_first_fields(judged, analysis.scan))
     seen = {face.identity_id for pts in chosen for face in timeline.at(pts)}
     people = tuple(person for person in analysis.identities if person.id in seen)
     frames = faces_restored(
@@ -198,7 +203,7 @@ def _decoded(
         else:
             spans.append((start, stop))
     for start, stop in spans:
-        for frame in read_frames(source, Span(start, stop)):
+        for frame in marked(read_frames(source, Span(start, stop)), analysis.scan):
             before[frame.pts] = frame.image
             yield frame
 

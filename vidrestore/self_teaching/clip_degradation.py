@@ -24,8 +24,8 @@ import numpy as np
 from vidrestore.alignment import alignment_matrix
 from vidrestore.self_teaching.blur_and_noise import blur_sigma, noise_sigma
 from vidrestore.training.degradations import Degradation, VideoCoding
-from vidrestore.types import Analysis, Floats, Identity, Image, Reference, Span, Track
-from vidrestore.video import Coding, read_coding, read_frames, stream_start
+from vidrestore.types import Analysis, Floats, Identity, Image, Reference, Scan, Span, Track
+from vidrestore.video import Coding, read_coding, read_frames, stream_start, without_combs
 from vidrestore.video.recompress import bits_per_pixel, recompress
 
 _EXCERPTS = 3
@@ -98,7 +98,7 @@ def estimate_degradation(source: Path, analysis: Analysis) -> ClipDegradation:
     start = float(stream_start(source))
     time_base = float(analysis.video.time_base)
     seconds = [max(0.0, pts * time_base - start) for pts, _ in moments]
-    excerpts = [_excerpt(source, at, centre) for at, (_, centre) in zip(seconds, moments, strict=True)]
+    excerpts = [_excerpt(source, analysis.scan, at, centre) for at, (_, centre) in zip(seconds, moments, strict=True)]
     coding = read_coding(source, seconds[0])
     encoder, quantiser = match_coding(coding, excerpts)
     return ClipDegradation(
@@ -191,9 +191,10 @@ def _moments(analysis: Analysis) -> list[tuple[int, Floats | None]]:
     return found[:_EXCERPTS] or [*first] or [(0, None)]
 
 
-def _excerpt(source: Path, start: float, centre: Floats | None) -> list[Image]:
+def _excerpt(source: Path, scan: Scan, start: float, centre: Floats | None) -> list[Image]:
     """A few frames from ``start`` on, in seconds; of large ones, a window around ``centre`` (2,)."""
-    return [_window(frame.image, centre) for frame in islice(read_frames(source, Span(start)), _EXCERPT_FRAMES)]
+    frames = without_combs(read_frames(source, Span(start)), scan)
+    return [_window(frame.image, centre) for frame in islice(frames, _EXCERPT_FRAMES)]
 
 
 def _window(image: Image, centre: Floats | None) -> Image:

@@ -27,7 +27,7 @@ from vidrestore.metrics import psnr
 from vidrestore.restorers import build_restorer
 from vidrestore.self_teaching.clip_degradation import ClipDegradation, estimate_degradation
 from vidrestore.self_teaching.lessons import Lesson, Teacher, lesson, teachers_of
-from vidrestore.types import Face, Floats, Frame, Image, Progress, Restorer
+from vidrestore.types import Face, Floats, Frame, Image, Notice, Progress, Restorer
 from vidrestore.video import picture_from_rgb
 
 NOTE = (
@@ -36,7 +36,7 @@ NOTE = (
 LESSONS = 2
 """Draws of the degradation for each reference."""
 _TICK = Fraction(1, 25)
-Listener = Callable[[Progress], None]
+Listener = Callable[[Progress | Notice], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ deep internal learning", CVPR.)
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -24,6 +25,8 @@ import torch
 
 from vidrestore import __version__, store, weights
 from vidrestore.api import RestoreResult, Witness, analyze_video, restore_video, work_folder
+from vidrestore.api.analyze import WHOLE
+from vidrestore.api.planning import check_output
 from vidrestore.config import Settings
 from vidrestore.devices import choose_device
 from vidrestore.errors import ConfigError
@@ -36,8 +39,8 @@ from vidrestore.training.loop import RunSettings, train
 from vidrestore.training.portraits import AlignedPortrait
 from vidrestore.training.restorer import losses_of
 from vidrestore.training.samples import Sample, boxes_of, jitter, mirror
-from vidrestore.types import Analysis, Progress, Reference, TrainingProgress
-from vidrestore.video import check_destination, probe
+from vidrestore.types import Analysis, Notice, Progress, Reference, Span, TrainingProgress
+from vidrestore.video import probe
 
 LEARNING_RATE = 1e-4
 """A sixth of what the network was trained with: it is to learn the clip and not to forget what faces are."""
@@ -46,11 +49,11 @@ _JUDGES = 12
 """References held out to judge by, at most."""
 _SPARE = 1.5
 """Judging the copy takes as long as judging the plain weights did, and ending the training takes a moment."""
-Listener = Callable[[Progress | TrainingProgress], None]
+Listener = Callable[[Progress | TrainingProgress | Notice], None]
 Figures = npt.NDArray[np.float64]
 
 
-def _nobody(_: Progress | TrainingProgress) -> None:
+def _nobody(_: Progress | TrainingProgress | Notice) -> None:
     """The listener where none is given."""
 
 
@@ -79,12 +82,14 @@ def restore_personalized(
     on_progress: Listener = _nobody,
     witness: Witness | None = None,
     references: Path | None = None,
+    span: Span = WHOLE,
+    keep_work: bool = False,
 ) -> RestoreResult:
     """Restore a video with a copy of the compact weights that was fine-tuned on its people, in ``minutes`` at most.
 
     The copy is kept in the work folder, and taken again where video, settings and plain weights are the same. Where
-    fine-tuning does not help, the plain weights restore, and a warning says so. ``references`` are the photographs of
-    ``restore_video``; fine-tuning learns from the video's own pictures.
+    fine-tuning does not help, the plain weights restore, and a warning says so. ``references``, ``span`` and
+    ``keep_work`` are those of ``restore_video``; fine-tuning learns from the whole video's own pictures.
 
     Raises:
         ConfigError: the weights are not of a compact network, or ``minutes`` is not above 0.
@@ -95,18 +100,26 @@ def restore_personalized(
         raise ConfigError(f"--personalize-minutes is {minutes:g}, allowed: more than 0")
     plain = _plain_weights(settings.restoration.weights)
     probe(source)
-    check_destination(source, output, settings.encoding.codec, settings.encoding.preset)
+    check_output(source, output, settings)
     analysis = analyze_video(source, settings=settings, work=work, on_progress=on_progress)
     folder = work_folder(source, work)
     found = personalize(source, analysis, plain, settings, folder, minutes, on_progress=on_progress)
+    restore = functools.partial(
+        restore_video,
+        source,
+        output,
+        work=work,
+        on_progress=on_progress,
+        witness=witness,
+        references=references,
+        span=span,
+        keep_work=keep_work,
+    )
     if found.weights is None:
-        result = restore_video(source, output, settings=settings, work=work, on_progress=on_progress, witness=witness)
+        result = restore(settings=settings)
         return dataclasses.replace(result, warnings=[*result.warnings, f"not personalized: {found.reason}"])
     own = dataclasses.replace(settings.restoration, weights=str(folder / found.weights))
-    chosen = dataclasses.replace(settings, restoration=own)
-    return restore_video(
-        source, output, settings=chosen, work=work, on_progress=on_progress, witness=witness, references=references
-    )
+    return restore(settings=dataclasses.replace(settings, restoration=own))
 
 
 def personalize(

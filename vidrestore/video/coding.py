@@ -47,7 +47,7 @@ def read_coding(path: Path, start: float = 0.0) -> Coding:
     with open_source(path) as container:
         stream = main_stream(container, path)
         codec, pixels = stream.codec_context.name, stream.width * stream.height
-        stream.codec_context.options = {"export_side_data": "venc_params"}
+        stream.codec_context.options |= {"export_side_data": "venc_params"}
         decoder = Decoder(container, stream, DecodeReport())
         target = int((start_of(stream) + Fraction(start)) // time_base_of(stream))
         pictures = decode_from(path, decoder, target) if start > 0 else decoder.decode()

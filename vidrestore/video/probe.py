@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-from av import VideoFrame
+from av import Packet, VideoFrame
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vidrestore.errors import VideoError
 from vidrestore.types import StreamInfo, VideoInfo
+from vidrestore.video.limits import (
+    OPEN_SECONDS,
+    READ_SECONDS,
+    check_header,
+    check_size,
+    check_streams,
+    decoder_options,
+    demuxer_options,
+    refusal,
+)
 from vidrestore.video.picture import StoredPicture, wrap
 
 _FIELD_ORDERS = {1: "progressive", 2: "top_first", 3: "bottom_first", 4: "top_first", 5: "bottom_first"}
@@ -103,32 +113,44 @@ def check_readable(path: Path) -> None:
         raise VideoError(f"{path} does not exist")
     if path.is_dir():
         raise VideoError(f"{path} is a folder, not a video file")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        raise VideoError(f"{path} is a pipe or a device, not a file; save the video in a file first")
+    if path.stat().st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)")
 
 
 @contextmanager
 def open_source(path: Path) -> Iterator[InputContainer]:
-    """Open a local file for reading; whatever FFmpeg cannot open is a VideoError."""
+    """Open a local file for reading, within ``limits``; whatever FFmpeg cannot open is a VideoError."""
     path = Path(path)
     check_readable(path)
+    check_header(path)
     try:
         # The file: prefix keeps names such as "concat:a" and "a:b.mp4" from being taken for network addresses.
-        container = av.open(f"file:{path}", "r", metadata_errors="replace")
+        container = av.open(
+            f"file:{path}",
+            "r",
+            options=demuxer_options(),
+            metadata_errors="replace",
+            timeout=(OPEN_SECONDS, READ_SECONDS),
+        )
     except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path} cannot be opened as a video: {reason(error)}") from error
+        raise VideoError(f"{path} cannot be opened as a video: {refusal(path, error) or reason(error)}") from error
     try:
+        check_streams(path, len(container.streams))
         yield container
     finally:
         container.close()
 
 
 def main_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not a still picture such as cover art."""
+    """The first video stream that is not a still picture such as cover art, ready to be decoded within ``limits``."""
     for stream in container.streams.video:
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
             if stream.codec_context is None:  # FFmpeg has no decoder for it
                 raise VideoError(f"{path} has a video stream in a codec that cannot be decoded here")
+            check_size(path, stream.width, stream.height)
+            stream.codec_context.options = decoder_options()
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
     raise VideoError(f"{path} has no video stream (its streams: {kinds})")
@@ -141,9 +163,18 @@ def first_picture(container: InputContainer, stream: VideoStream, path: Path) ->
     raise VideoError(f"{path} contains no decodable frames")
 
 
+def demuxed(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
+    """Packets of ``streams`` in the order of the file, and an empty one for each at its end.
+
+    There PyAV raises an IndexError where the file has a stream that appeared after it was opened.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
+
+
 def _decodable(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Frames of ``stream``, past packets that cannot be decoded, up to where the file cannot be read on."""
-    packets = container.demux(stream)
+    packets = demuxed(container, stream)
     while True:
         try:
             packet = next(packets, None)

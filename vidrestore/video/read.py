@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import av
 from av import Packet, VideoFrame
@@ -14,11 +16,21 @@ from av.video.stream import VideoStream
 
 from vidrestore.errors import VideoError
 from vidrestore.types import Frame, Span
-from vidrestore.video.picture import StoredPicture, wrap
-from vidrestore.video.probe import main_stream, open_source, probe, start_of, time_base_of
+from vidrestore.video.awaited import Awaited
+from vidrestore.video.limits import READ_SECONDS
+from vidrestore.video.probe import demuxed, main_stream, open_source, probe, start_of, time_base_of
+from vidrestore.video.refit import Fitting
+from vidrestore.video.timing import in_time
 
 SEEKABLE_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 """Containers with an index of key frames. In the others (MPEG-TS, MPEG-PS, AVI ...) seeking is not exact."""
+
+_WITHOUT_HEADER: Final = frozenset({"mpegts", "mpeg"})
+"""Containers that claim no length; FFmpeg estimates it from the file's last timestamps."""
+_MOST_FAILURES: Final = 16
+"""Failed attempts in a row to read on, after which the rest of a file counts as missing."""
+_DURATION_TAG: Final = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+"""As Matroska's statistics write it: hours, minutes and seconds."""
 
 
 @dataclass
@@ -31,8 +43,12 @@ class DecodeReport:
     """Frames handed out that the decoder marked as damaged."""
     packets_failed: int = 0
     """Packets that could not be decoded and were skipped."""
+    lost_frames: int = 0
+    """Frames that the file has a timestamp for, and that no picture came of."""
+    first_lost: float | None = None
+    """Presentation time of the first of them in seconds."""
     repaired_pts: int = 0
-    """Frames whose timestamp was missing or did not rise."""
+    """Frames whose timestamp was missing, did not rise, or was out of line with those of its neighbours."""
     truncated: bool = False
     """Whether the file ends before its header says it does."""
     expected_frames: int | None = None
@@ -40,6 +56,8 @@ class DecodeReport:
     duration."""
     converted: str | None = None
     """Pixel formats from and to, where the stored one cannot be edited."""
+    changes: list[str] = field(default_factory=list)
+    """A sentence for each time that size or pixel format change to others than the first, in order."""
 
     def warnings(self) -> list[str]:
         """One sentence for each thing that a user should know; empty where all is well."""
@@ -49,20 +67,29 @@ class DecodeReport:
             found.append(f"the file ends early: {self.frames}{of} frames could be decoded")
         if self.packets_failed:
             found.append(f"{self.packets_failed} damaged packets could not be decoded and were skipped")
+        if self.lost_frames:
+            found.append(
+                f"{self.lost_frames} frames of the file gave no picture, the first at {self.first_lost:.3f} s; "
+                "all others keep their times"
+            )
         if self.corrupt_frames:
             found.append(f"{self.corrupt_frames} of {self.frames} frames are damaged in the file")
         if self.repaired_pts:
             found.append(f"{self.repaired_pts} frames had a missing or non-rising timestamp, which was repaired")
         if self.converted:
             found.append(f"the pixel format was converted for editing: {self.converted}")
+        if self.changes:
+            more = f" (the first of {len(self.changes)} such changes)" if len(self.changes) > 1 else ""
+            found.append(f"{self.changes[0]}{more}; split the file there to keep its own size")
         return found
 
 
 def read_frames(path: Path, span: Span = Span(), *, report: DecodeReport | None = None) -> Iterator[Frame]:  # noqa: B008
     """Decode the first video stream in order of presentation.
 
-    Timestamps are those of the file; one that is missing or does not rise is moved after the frame before it.
-    Damaged packets are skipped, and a file that ends early yields what it holds; ``report`` counts both.
+    Timestamps are those of the file; those that are missing or do not rise are repaired, see ``timing``. Damaged
+    packets are skipped, a file that ends early yields what it holds, and pictures whose size or pixel format differs
+    from the first one's are made to fit, see ``refit``; ``report`` counts it all.
 
     Args:
         path: A local file.
@@ -71,8 +98,8 @@ def read_frames(path: Path, span: Span = Span(), *, report: DecodeReport | None 
         report: Filled in while frames are read; complete when the iterator ends.
 
     Raises:
-        VideoError: the file cannot be opened, has no decodable frame or none in ``span``, or changes its picture
-            size or pixel format on the way.
+        VideoError: the file cannot be opened, has no decodable frame or none in ``span``, or the system does not
+            give its data.
 
     """
     report = DecodeReport() if report is None else report
@@ -86,19 +113,42 @@ def read_frames(path: Path, span: Span = Span(), *, report: DecodeReport | None 
             decoded = decoder.decode()
         else:
             decoded = decode_from(path, decoder, int((start + Fraction(span.start)) // time_base))
-        previous: Frame | None = None
-        for picture in decoded:
-            previous = _next_frame(path, previous, picture, time_base, report)
-            seconds = float(previous.pts * time_base - start)
+        decoded = _to_the_end(path, decoder, decoded)
+        fitting = Fitting(stream)
+        report.changes = fitting.changes
+        for picture, pts, made_up in in_time(decoded):
+            seconds = float(pts * time_base - start)
+            if not span.whole and span.stop is not None and seconds >= span.stop:
+                break
+            frame = Frame(pts, time_base, fitting.fit(picture, seconds))
+            report.converted = fitting.converted
             if span.whole or seconds in span:
                 report.frames += 1
-                yield previous
-            elif span.stop is not None and seconds >= span.stop:
-                break
+                report.corrupt_frames += picture.is_corrupt
+                report.repaired_pts += made_up
+                yield frame
     if not span.whole:
         report.expected_frames = None  # it counts from the start
     if report.frames == 0:
         _explain_nothing(path, span)
+
+
+def _to_the_end(path: Path, decoder: Decoder, decoded: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """``decoded``, and then the frames that ``decoder`` left behind, from a decoder without threads.
+
+    Where the last packets are damaged, PyAV ends at the first error that a thread reports, and the frames of the
+    others are lost with it.
+    """
+    yield from decoded
+    missing = list(decoder.left_behind)
+    if missing and decoder.container.format.name in SEEKABLE_FORMATS:
+        with open_source(path) as again:
+            alone = Decoder(again, main_stream(again, path), DecodeReport(), threads=1)
+            for frame in decode_from(path, alone, missing[0]):
+                if frame.pts in missing:
+                    missing.remove(frame.pts)
+                    yield frame
+    decoder.note_lost(missing)
 
 
 def _explain_nothing(path: Path, span: Span) -> None:
@@ -109,101 +159,114 @@ def _explain_nothing(path: Path, span: Span) -> None:
     raise VideoError(f"{path} has no frames from {span.start:g} s {stop}{length}")
 
 
-def _next_frame(
-    path: Path, previous: Frame | None, decoded: VideoFrame, time_base: Fraction, report: DecodeReport
-) -> Frame:
-    """The frame of ``decoded``, checked against and timed after ``previous``."""
-    pts = decoded.pts if decoded.pts is not None else decoded.dts
-    step = max(decoded.duration or 1, 1)
-    if pts is None or (previous is not None and pts <= previous.pts):
-        report.repaired_pts += 1
-        pts = 0 if previous is None else previous.pts + (step if pts is None else 1)
-    report.corrupt_frames += decoded.is_corrupt
-    stored_as = decoded.format.name
-    picture = wrap(decoded)
-    if picture.layout.name != stored_as:
-        report.converted = f"{stored_as} to {picture.layout.name}"
-    frame = Frame(pts, time_base, picture)
-    if previous is not None:
-        _check_same_shape(path, previous, frame)
-    return frame
-
-
-def _check_same_shape(path: Path, previous: Frame, frame: Frame) -> None:
-    before, after = previous.picture, frame.picture
-    assert isinstance(before, StoredPicture)
-    assert isinstance(after, StoredPicture)
-    old = (before.width, before.height, before.layout.name)
-    new = (after.width, after.height, after.layout.name)
-    if old != new:
-        raise VideoError(
-            f"{path} changes its picture from {old[0]}x{old[1]} {old[2]} to {new[0]}x{new[1]} {new[2]} "
-            f"at {frame.seconds:.3f} s; split the file there and restore the parts by themselves"
-        )
-
-
 class Decoder:
     """Decodes one stream of an open container, counting what goes wrong instead of failing."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, report: DecodeReport) -> None:
-        """Decode ``stream`` of ``container`` with one thread for each core."""
+    def __init__(
+        self, container: InputContainer, stream: VideoStream, report: DecodeReport, *, threads: int = 0
+    ) -> None:
+        """Decode ``stream`` of ``container`` with as many ``threads``, 0 being one for each core."""
         self.container = container
         self.stream = stream
         self.report = report
+        self.threads = threads
+        self.left_behind: list[int] = []
+        """Timestamps after the last frame, rising, that no frame came with; complete when ``decode`` ends."""
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
 
-    def decode(self) -> Iterator[VideoFrame]:
-        """Frames from where the container stands, in order of presentation, to its end."""
-        count = discarded = end = 0
+    @property
+    def name(self) -> str:
+        """The path of the file."""
+        return self.container.name.removeprefix("file:")
+
+    def decode(self, since: int | None = None) -> Iterator[VideoFrame]:
+        """Frames from where the container stands, in order of presentation, to its end.
+
+        Those lost count from the pts ``since`` on: after a seek, the first frames may lean on others before it.
+        """
+        count = discarded = end = longest = 0
+        awaited, drained = Awaited(since), False
         for packet in self.packets():
             if packet.size:
                 count += 1
                 discarded += packet.is_discard
                 end = max(end, (packet.pts or packet.dts or 0) + (packet.duration or 0))
-            yield from self._decode_packet(packet)
-        if self.report.truncated:
-            yield from self._decode_packet(None)
-        self._note_early_end(count, discarded, end)
+                longest = max(longest, packet.duration or 0)
+                if packet.pts is not None and not packet.is_discard:
+                    awaited.add(packet.pts)
+            elif packet.dts is not None:
+                continue  # a frame that AVI leaves out; for the decoder, an empty packet would be the end
+            else:
+                drained = True
+            for frame in self._decode_packet(packet):
+                self.note_lost(awaited.passed_by(frame))
+                yield frame
+        if not drained:
+            for frame in self._decode_packet(None):
+                self.note_lost(awaited.passed_by(frame))
+                yield frame
+        self.left_behind = awaited.left()
+        self._note_early_end(count, discarded, end, longest)
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """Packets up to the end of the file, or to where it cannot be read on."""
-        packets = self.container.demux(self.stream)
-        while True:
+        """Packets up to the end of the file, or to where it cannot be read on.
+
+        Raises:
+            VideoError: the system does not give the data in time.
+
+        """
+        failures = 0
+        while failures < _MOST_FAILURES:
             try:
-                packet = next(packets, None)
+                for packet in demuxed(self.container, self.stream):
+                    failures = 0
+                    yield packet
+            except av.error.ExitError as error:
+                raise VideoError(
+                    f"{self.name} could not be read on within {READ_SECONDS:g} s; "
+                    "is its disk or network share still there?"
+                ) from error
             except (av.FFmpegError, OSError):
-                self.report.truncated = True
+                failures += 1
+            else:
                 return
-            if packet is None:
-                return
-            yield packet
+        self.report.truncated = True
+
+    def note_lost(self, stamps: list[int]) -> None:
+        """Count frames that never came, by their timestamps."""
+        if stamps and self.report.first_lost is None:
+            self.report.first_lost = float(stamps[0] * time_base_of(self.stream))
+        self.report.lost_frames += len(stamps)
 
     def _decode_packet(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         """Frames that ``packet`` completes; with None, those that the decoder still holds."""
         try:
             return self.stream.decode(packet)
-        except (av.error.MemoryError, av.error.PermissionError):
-            raise
+        except av.error.MemoryError as error:
+            raise VideoError(f"there is not enough memory to decode {self.name}") from error
         except av.FFmpegError:
             self.report.packets_failed += packet is not None
             return []
 
-    def _note_early_end(self, count: int, discarded: int, end: int) -> None:
+    def _note_early_end(self, count: int, discarded: int, end: int, longest: int) -> None:
         """Compare what was read with the header: fewer packets than it counts, and a last one before its end.
 
         Args:
             count: Packets read.
             discarded: Those of them that an edit list hides.
             end: Where the last packet ends, in ticks.
+            longest: Ticks that a packet lasts at most.
 
         """
         stream = self.stream
         claimed_end = _claimed_end(stream)
         read = end * time_base_of(stream) - start_of(stream)
-        if claimed_end is None or count == 0 or read <= 0:
+        if claimed_end is None or count == 0 or read <= 0 or self.container.format.name in _WITHOUT_HEADER:
             return
         claimed = claimed_end - start_of(stream)
-        if claimed - read > Fraction(3, 2) * read / count and not (stream.frames and count >= stream.frames):
+        frame = max(read / count, longest * time_base_of(stream))
+        if claimed - read > Fraction(3, 2) * frame and not (stream.frames and count >= stream.frames):
             self.report.truncated = True
         if self.report.truncated:
             self.report.expected_frames = (stream.frames or round(count * claimed / read)) - discarded
@@ -214,9 +277,10 @@ def _claimed_end(stream: VideoStream) -> Fraction | None:
     if stream.duration is not None:
         return start_of(stream) + stream.duration * time_base_of(stream)
     tag = next((value for key, value in stream.metadata.items() if key.startswith("DURATION")), None)
-    if tag is None:
+    found = _DURATION_TAG.match(tag) if tag is not None else None
+    if found is None:
         return None
-    hours, minutes, seconds = tag.split(":")
+    hours, minutes, seconds = found.groups()
     return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
@@ -229,7 +293,7 @@ def decode_from(path: Path, decoder: Decoder, target: int) -> Iterator[VideoFram
     """
     container, stream = decoder.container, decoder.stream
     if container.format.name not in SEEKABLE_FORMATS:
-        yield from _from_target(decoder.decode(), target)
+        yield from _from_target(decoder.decode(target), target)
         return
     first = stream.start_time or 0
     second = int(1 / time_base_of(stream))
@@ -239,15 +303,16 @@ def decode_from(path: Path, decoder: Decoder, target: int) -> Iterator[VideoFram
             container.seek(target - back, stream=stream, backward=True, any_frame=False)
         except av.FFmpegError:
             break
-        frames = decoder.decode()
+        frames = decoder.decode(target)
         lead = next((frame for frame in frames if frame.key_frame), None)
         if lead is not None and lead.pts is not None and lead.pts <= target:
             yield from _from_target(_chain(lead, frames), target)
             return
         back = max(second, back * 4)
     with open_source(path) as fresh:
-        restarted = Decoder(fresh, main_stream(fresh, path), decoder.report)
-        yield from _from_target(restarted.decode(), target)
+        restarted = Decoder(fresh, main_stream(fresh, path), decoder.report, threads=decoder.threads)
+        yield from _from_target(restarted.decode(target), target)
+        decoder.left_behind = restarted.left_behind
 
 
 def _chain(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

@@ -2,104 +2,36 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from math import lcm
-from typing import Any
+from pathlib import Path
 
 import av
 from av import Packet
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
-from vidrestore.types import Span
-from vidrestore.video.probe import fraction, reason, time_base_of
+from vidrestore.types import Span, StreamInfo, StreamPlan
+from vidrestore.video.containers import NAMES, QUICKTIME, printable, stream_metadata, take_timecode
+from vidrestore.video.pace import Pace
+from vidrestore.video.probe import demuxed, fraction, open_source, reason, time_base_of
 from vidrestore.video.read import SEEKABLE_FORMATS
+from vidrestore.video.subtitles import TextConverter, converted_kind, is_filler
 
 _SEEK_MARGIN_SECONDS = 2
-_MILLISECONDS = 1000
-
-_MUXERS_OWN = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration"})
-"""Global metadata that the muxer writes by itself."""
-
-_STALE_PREFIXES = ("encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "rotate", "_statistics")
-"""Stream metadata that was true of the old encoding only."""
-
-_ITUNES_KEYS = frozenset(
-    {
-        "title",
-        "artist",
-        "album_artist",
-        "composer",
-        "album",
-        "date",
-        "comment",
-        "genre",
-        "copyright",
-        "grouping",
-        "lyrics",
-        "description",
-        "synopsis",
-        "show",
-        "episode_id",
-        "network",
-        "keywords",
-        "creation_time",
-        "location",
-        "timecode",
-        "language",
-    }
-)
-"""Metadata that the plain mp4 tags hold."""
+_EARLY_PACKETS = 2000
+"""So far into the file the first packets are looked for; subtitles may come later."""
+_COVERS = {"mjpeg": "jpg", "png": "png", "bmp": "bmp"}
+"""Pictures that are covers in mp4, and attachments in Matroska."""
+_CHAPTERS, _TIMECODE = "chapters", "timecode"
+"""Tracks of data in mov and mp4 that FFmpeg has no codec for."""
 
 
-def global_metadata(source: InputContainer, comment: str) -> dict[str, str]:
-    """Metadata of the whole file, with ``comment`` added after the comment it may have."""
-    kept = {key: value for key, value in source.metadata.items() if key.lower() not in _MUXERS_OWN}
-    if comment:
-        key = next((key for key in kept if key.lower() == "comment"), "comment")
-        kept[key] = "; ".join(part for part in (kept.get(key), comment) if part)
-    return kept
-
-
-def stream_metadata(stream: Stream, *, encoded: bool) -> dict[str, str]:
-    """Metadata of a stream; of an encoded one without what described the old encoding."""
-    return {
-        key: value
-        for key, value in stream.metadata.items()
-        if not (encoded and key.lower().startswith(_STALE_PREFIXES))
-    }
-
-
-def muxer_options(muxer: str, metadata: dict[str, str], time_base: Fraction) -> dict[str, str]:
-    """Options of the muxer for a file with this metadata and a video stream of this time base.
-
-    An mp4 keeps metadata outside the common keys only when told to, and a start offset exactly only where its own
-    time scale is a multiple of the stream's.
-    """
-    if muxer not in {"mp4", "mov"}:
-        return {}
-    scale = lcm(_MILLISECONDS, time_base.denominator)
-    options = {"movie_timescale": str(scale if scale < 2**31 else time_base.denominator)}
-    if any(key.split("-")[0].lower() not in _ITUNES_KEYS for key in metadata):
-        options["movflags"] = "+use_metadata_tags"
-    return options
-
-
-def chapters_within(source: InputContainer, span: Span, zero: Fraction) -> list[Any]:
-    """Chapters of the source; those in ``span`` cut to it and moved to its start, where it is not whole."""
-    chapters = source.chapters()
-    if span.whole:
-        return list(chapters)
-    kept = []
-    stop = Fraction(span.stop) - Fraction(span.start) if span.stop is not None else None
-    for chapter in chapters:
-        base = fraction(chapter["time_base"]) or Fraction(1, av.time_base)
-        begins = max(chapter["start"] * base - zero, Fraction(0))
-        ends = chapter["end"] * base - zero if stop is None else min(chapter["end"] * base - zero, stop)
-        if ends > begins:
-            kept.append({**chapter, "start": round(begins / base), "end": round(ends / base)})
-    return kept
+def described(stream: Stream) -> StreamInfo:
+    """What a stream is, with the name of its codec and not of a decoder."""
+    return StreamInfo(stream.index, stream.type, _codec(stream) or printable(_kind_of_data(stream)), stream.language)
 
 
 class StreamCopier:
@@ -108,40 +40,76 @@ class StreamCopier:
     def __init__(self, source: InputContainer, output: OutputContainer, span: Span, zero: Fraction) -> None:
         """Copy the packets of ``span``, moved so that ``zero`` seconds of the source become 0."""
         self.warnings: list[str] = []
+        self.timecode = ""
+        """The timecode of the first frame, where the source has a track of it: the muxer makes one from metadata."""
         self._source = source
         self._output = output
+        self._muxer = output.format.name
         self._span = span
         self._zero = zero
         self._targets: dict[int, Stream] = {}
+        self._paces: dict[int, Pace] = {}
+        self._converters: dict[int, TextConverter] = {}
+        self._unfit: Counter[int] = Counter()
+        """Packets that the muxer refused, by stream of the source."""
+        self.written: set[int] = set()
+        """Indices of the source's streams of which something was written."""
         self._started: set[int] = set()
         self._packets: Iterator[Packet[Stream]] = iter(())
         self._waiting: Packet[Stream] | None = None
 
-    def add(self, stream: Stream, taken: frozenset[str]) -> None:
-        """Add a stream to the output, or a sentence to ``warnings`` where its container cannot take it.
-
-        Args:
-            stream: A stream of the source.
-            taken: Names of the codecs that the container can hold.
-
-        """
-        codec = stream.codec_context.name if stream.codec_context else None
-        canonical = stream.codec_context.codec.canonical_name if stream.codec_context else None
-        if codec is None and stream.type == "data" and self._source.chapters() and stream.name == "bin_data":
-            return  # QuickTime's chapter track: the chapters themselves are copied
-        fits = canonical in taken or (stream.type == "attachment" and self._output.format.name == "matroska")
-        refused = "" if fits else "this container cannot hold it"
-        if fits:
-            try:
-                target = self._output.add_stream_from_template(stream)
-                target.metadata.update(stream_metadata(stream, encoded=False))
-                target.disposition = stream.disposition
-                self._targets[stream.index] = target
-            except (av.FFmpegError, ValueError) as error:
-                refused = reason(error)
+    def add(self, stream: Stream) -> StreamPlan:
+        """Add a stream of the source to the output, as its container takes it, and say how or why not."""
+        what, codec = described(stream), _codec(stream)
+        if what.codec in (_CHAPTERS, _TIMECODE):
+            return self._leave_to_muxer(stream, what)
+        if stream.disposition & Disposition.attached_pic:
+            return self._add_cover(stream, what)
+        refused = refusal(stream, self._muxer)
+        kind = converted_kind(codec, self._muxer)
+        if refused and kind is not None:
+            self._converters[stream.index] = converter = TextConverter(stream, self._output, kind)
+            self._adopt(stream, converter.target)
+            return StreamPlan(what, "converted", f"into {kind}, which keeps words, times and emphasis")
         if refused:
-            what = f"{stream.type} stream {stream.index}" + (f" ({codec})" if codec else "")
-            self.warnings.append(f"the {what} was left out of the {self._output.format.name} file: {refused}")
+            return StreamPlan(what, "left out", refused)
+        self._adopt(stream, self._output.add_stream_from_template(stream, opaque=True))
+        if stream.type == "attachment":
+            self.written.add(stream.index)  # with the header
+        return StreamPlan(what, "copied")
+
+    def _leave_to_muxer(self, stream: Stream, what: StreamInfo) -> StreamPlan:
+        """A track of mov and mp4 that muxers make anew, from the chapters or from the timecode of the video."""
+        if what.codec == _CHAPTERS:
+            return StreamPlan(what, "copied")
+        self.timecode = self.timecode or stream.metadata["timecode"]
+        if self._muxer in QUICKTIME:
+            return StreamPlan(what, "copied")
+        return StreamPlan(what, "converted", "into a tag of the video")
+
+    def _add_cover(self, stream: Stream, what: StreamInfo) -> StreamPlan:
+        """A still picture: a stream of its own in mp4, an attachment in Matroska."""
+        ending = _COVERS.get(what.codec)
+        if ending is not None and self._muxer == "mp4":
+            self._adopt(stream, self._output.add_stream_from_template(stream, opaque=True))
+            return StreamPlan(what, "copied")
+        content = _first_content(Path(self._source.name.removeprefix("file:")), stream.index)
+        if ending is None or self._muxer != "matroska" or not content:
+            return StreamPlan(what, "left out", f"{NAMES[self._muxer]} file holds no cover in {what.codec}")
+        name = stream.metadata.get("filename", f"cover.{ending}")
+        kind = stream.metadata.get("mimetype", f"image/{'jpeg' if ending == 'jpg' else ending}")
+        self._output.add_attachment(name, kind, content)
+        self.written.add(stream.index)
+        return StreamPlan(what, "copied")
+
+    def _adopt(self, stream: Stream, target: Stream) -> None:
+        """Have the packets of ``stream`` written to ``target``, which gets its metadata and disposition."""
+        target.metadata.update(stream_metadata(stream, self._muxer))
+        if self._muxer in QUICKTIME:  # a track would be made of it, which needs the rate of an encoder
+            take_timecode(target.metadata)
+        target.disposition = stream.disposition
+        self._targets[stream.index] = target
+        self._paces[stream.index] = Pace(target, strict=self._muxer in QUICKTIME)
 
     def start(self) -> None:
         """Go to where the packets of the span begin."""
@@ -153,8 +121,20 @@ class StreamCopier:
             before = self._zero - _SEEK_MARGIN_SECONDS
             if before > 0:
                 self._source.seek(int(before * av.time_base), backward=True)
-        self._packets = self._source.demux(flowing)
+        self._packets = demuxed(self._source, *flowing)
         self._waiting = self._next()
+
+    def copy_first(self) -> None:
+        """Write the first packet of each stream, as far as they come early."""
+        self.start()
+        for _ in range(_EARLY_PACKETS):
+            packet = self._waiting
+            if packet is None or self.written >= self._targets.keys():
+                break
+            if packet.stream.index not in self.written:
+                self._write(packet)
+            self._waiting = self._next()
+        self._end()
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write every packet that is decoded before ``seconds`` of the source; with None, all that are left."""
@@ -164,6 +144,8 @@ class StreamCopier:
                 return
             self._write(packet)
             self._waiting = self._next()
+        if seconds is None:
+            self._end()
 
     def _next(self) -> Packet[Stream] | None:
         """The next packet that holds something, None at the end."""
@@ -178,15 +160,46 @@ class StreamCopier:
 
     def _write(self, packet: Packet[Stream]) -> None:
         index = packet.stream.index
-        still = bool(packet.stream.disposition & Disposition.attached_pic)
-        if not still and not self._span.whole and not self._move(packet):
-            return
-        packet.stream = self._targets[index]
-        if still:
+        if packet.stream.disposition & Disposition.attached_pic:
             packet.pts = packet.dts = 0
-        elif packet.dts is None:
-            packet.dts = packet.pts
-        self._output.mux(packet)
+            self._mux(index, [packet])
+            return
+        if is_filler(_codec(packet.stream), packet) or not (self._span.whole or self._move(packet)):
+            return
+        converter = self._converters.get(index)
+        if converter is not None:
+            converted = converter.convert(packet)
+            if converted is None:
+                return
+            packet = converted
+        self._mux(index, self._paces[index].timed(packet))
+
+    def _mux(self, index: int, packets: list[Packet[Stream]]) -> None:
+        for packet in packets:
+            packet.stream = self._targets[index]
+            try:
+                self._output.mux(packet)
+            except av.error.InvalidDataError:  # such as AAC whose frames are damaged
+                self._unfit[index] += 1
+                continue
+            self.written.add(index)
+
+    def _end(self) -> None:
+        """Write what is held back, and say what could not be copied as it is."""
+        for index, pace in self._paces.items():
+            self._mux(index, pace.rest())
+            name = f"of the {self._source.streams[index].type} stream {index}"
+            if pace.repaired:
+                self.warnings.append(
+                    f"{pace.repaired} packets {name} had a missing or backward time, which was repaired"
+                )
+            if self._unfit[index]:
+                self.warnings.append(
+                    f"{self._unfit[index]} damaged packets {name} could not be copied and are left out"
+                )
+            converter = self._converters.get(index)
+            if converter is not None and converter.unreadable:
+                self.warnings.append(f"{converter.unreadable} texts {name} could not be read and are left out")
 
     def _move(self, packet: Packet[Stream]) -> bool:
         """Shift a packet's timestamps to the span; False where it lies outside."""
@@ -204,6 +217,43 @@ class StreamCopier:
         packet.pts = None if packet.pts is None else packet.pts - shift
         packet.dts = None if packet.dts is None else packet.dts - shift
         return True
+
+
+def refusal(stream: Stream, muxer: str) -> str:
+    """Why the container of ``muxer`` does not take ``stream``; empty where it does. The header is really written."""
+    name = NAMES[muxer]
+    if stream.type == "attachment" and muxer != "matroska":
+        return f"{name} file holds no attachments"
+    try:
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return f"{name} file cannot hold it"
+    return ""
+
+
+def _codec(stream: Stream) -> str:
+    """FFmpeg's name of a stream's codec; empty where it has none."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context else ""
+
+
+def _kind_of_data(stream: Stream) -> str:
+    """What is in a stream that has no codec."""
+    name = getattr(stream, "name", None)
+    if stream.type != "data":
+        return name or "unknown"
+    if name is None and "timecode" in stream.metadata:
+        return _TIMECODE
+    is_track = name == "bin_data" and isinstance(stream.container, InputContainer) and stream.container.chapters()
+    return _CHAPTERS if is_track else name or "unknown"
+
+
+def _first_content(path: Path, index: int) -> bytes:
+    """The first packet of a stream; empty where there is none."""
+    with open_source(path) as container:
+        packets = demuxed(container, container.streams[index])
+        return next((bytes(packet) for packet in packets if packet.size), b"")
 
 
 def _base(packet: Packet[Stream]) -> Fraction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,15 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import av
 import numpy as np
 
 from vidrestore.errors import VideoError
 from vidrestore.types import Frame, Image
-from vidrestore.video.picture import StoredPicture, picture_from_rgb, wrap
+from vidrestore.video.picture import StoredPicture, picture_from_rgb
 from vidrestore.video.probe import main_stream, open_source, time_base_of
 from vidrestore.video.read import SEEKABLE_FORMATS, Decoder, DecodeReport, decode_from, read_frames
+from vidrestore.video.refit import Fitting
 
+_LOG = logging.getLogger(__name__)
 _PROBES = 3
+_LONGER_SOUND_SECONDS = 60
+"""By how much the sound of a short film may outlast its pictures, and its header be believed."""
 _BLOCK = 16
 _PLAIN_CONVERSION_LEVELS = 5.0
 """By how much FFmpeg's fast conversion to RGB may change the mean of a block, in levels of 0..255."""
@@ -36,6 +42,21 @@ class PacketIndex:
     """Whether a frame that is decoded after a key frame is shown before it."""
     hidden: bool
     """Whether an edit list hides packets or moves the start."""
+    overstated: bool
+    """Whether the header claims a length far beyond the last frame."""
+    uneven: bool
+    """Whether a packet is damaged, or comes with new parameters such as another size."""
+
+    @property
+    def objection(self) -> str | None:
+        """Why decord must not read this stream; None where it may."""
+        if self.open_gop or self.hidden:
+            return "open groups of pictures, an edit list or a start offset, which decord reads wrongly"
+        if self.overstated:
+            return "the header claims a length that the file does not have, for which decord would take memory"
+        if self.uneven:
+            return "packets are damaged or change the picture's size on the way"
+        return None
 
 
 class _Reader(Protocol):
@@ -47,8 +68,8 @@ class _Reader(Protocol):
 class RandomAccess:
     """Frames of one video by pts, in any order: exactly the frames that ``read_frames`` gives.
 
-    ``pts`` lists what there is, rising. ``served_by`` says which library reads and why, for the log. Where decord
-    reads, the pictures are RGB by FFmpeg's plain conversion: right for looking at, not for writing.
+    ``pts`` lists what there is, rising. ``served_by`` says which library reads and why; it is logged, too. Where
+    decord reads, the pictures are RGB by FFmpeg's plain conversion: right for looking at, not for writing.
     """
 
     def __init__(self, pts: tuple[int, ...], reader: _Reader, served_by: str) -> None:
@@ -56,6 +77,7 @@ class RandomAccess:
         self.pts = pts
         self.served_by = served_by
         self._reader = reader
+        _LOG.info("frames served by %s", served_by)
 
     def frame_at(self, pts: int) -> Frame:
         """The frame with this pts.
@@ -86,8 +108,8 @@ def open_random_access(path: Path) -> RandomAccess:
     """Index a video for access by pts, without decoding it where its container can be sought exactly.
 
     decord is used where it is installed and proven to give the same pictures: a container that is sought exactly,
-    no rotation, no edit list, closed groups of pictures, the same number of frames, and three frames that are equal
-    to PyAV's. Otherwise PyAV seeks, or decodes from the start.
+    no rotation, no edit list, closed groups of pictures, no damaged packet, the same number of frames, and three
+    frames that are equal to PyAV's. Otherwise PyAV seeks, or decodes from the start.
 
     Raises:
         VideoError: the file cannot be opened or has no decodable frames.
@@ -96,8 +118,10 @@ def open_random_access(path: Path) -> RandomAccess:
     index, format_name = _index(path)
     if format_name not in SEEKABLE_FORMATS or not index.complete:
         pts = tuple(frame.pts for frame in read_frames(path))
-        why = f"{format_name} cannot be sought exactly, so frames are decoded from the start"
-        return RandomAccess(pts, _Sequential(path), f"pyav: {why}")
+        served_by = _sought_by(format_name)
+        if format_name in SEEKABLE_FORMATS:
+            served_by = "pyav: packets lack times of their own, so frames are decoded from the start"
+        return RandomAccess(pts, _Sequential(path), served_by)
     if not index.pts:
         raise VideoError(f"{path} contains no decodable frames")
     seeker = _Seeker(path)
@@ -112,16 +136,38 @@ def open_random_access(path: Path) -> RandomAccess:
     return RandomAccess(index.pts, reader, f"decord: {why}")
 
 
+def single_frames_served_by(path: Path) -> str:
+    """Which library reads a single frame of a video, and how; it is logged, too.
+
+    It is PyAV, as ``read_frames`` uses it: to prove decord takes longer than to seek a few frames.
+
+    Raises:
+        VideoError: the file cannot be opened.
+
+    """
+    with open_source(path) as container:
+        served_by = _sought_by(container.format.name)
+    _LOG.info("frames served by %s", served_by)
+    return served_by
+
+
+def _sought_by(format_name: str) -> str:
+    if format_name in SEEKABLE_FORMATS:
+        return "pyav: sought from the key frame before it"
+    return f"pyav: {format_name} cannot be sought exactly, so frames are decoded from the start"
+
+
 def _index(path: Path) -> tuple[PacketIndex, str]:
     """Timestamps of all packets, and the name of the container's format."""
     with open_source(path) as container:
         stream = main_stream(container, path)
         shown: list[int] = []
-        complete, open_gop, hidden = True, False, bool(stream.start_time)
+        complete, open_gop, hidden, uneven = True, False, bool(stream.start_time), False
         key_pts: int | None = None
         for packet in Decoder(container, stream, DecodeReport()).packets():
             if not packet.size:
                 continue
+            uneven |= packet.is_corrupt or packet.has_sidedata("new_extradata")
             if packet.is_discard:
                 hidden = True
                 continue
@@ -133,7 +179,11 @@ def _index(path: Path) -> tuple[PacketIndex, str]:
             open_gop |= key_pts is not None and packet.pts < key_pts
             shown.append(packet.pts)
         pts = tuple(sorted(set(shown)))
-        return PacketIndex(pts, complete and len(pts) == len(shown), open_gop, hidden), container.format.name
+        claimed = Fraction(container.duration or 0, av.time_base)
+        lasting = (pts[-1] - pts[0]) * time_base_of(stream) if pts else Fraction(0)
+        overstated = claimed > 2 * lasting + _LONGER_SOUND_SECONDS
+        index = PacketIndex(pts, complete and len(pts) == len(shown), open_gop, hidden, overstated, uneven)
+        return index, container.format.name
 
 
 class _Seeker:
@@ -146,12 +196,17 @@ class _Seeker:
         stream = main_stream(container, path)
         self._time_base = time_base_of(stream)
         self._decoder = Decoder(container, stream, DecodeReport())
+        self._fitting = Fitting(stream)
+        first = next(self._decoder.decode(), None)
+        if first is None:
+            raise VideoError(f"{path} contains no decodable frames")
+        self._fitting.fit(first, 0.0)  # the others are made to fit it
 
     def frame_at(self, pts: int) -> Frame:
         decoded = next(decode_from(self._path, self._decoder, pts), None)
         if decoded is None or decoded.pts != pts:
             raise VideoError(f"the frame with pts {pts} of {self._path} cannot be decoded")
-        return Frame(pts, self._time_base, wrap(decoded))
+        return Frame(pts, self._time_base, self._fitting.fit(decoded, float(pts * self._time_base)))
 
     def close(self) -> None:
         self._exits.close()
@@ -204,8 +259,8 @@ def decord_version() -> str:
 
 def _open_decord(path: Path, index: PacketIndex, seeker: _Seeker) -> tuple[_DecordReader | None, str]:
     """A decord reader that has been proven, or None; and why."""
-    if index.open_gop or index.hidden:
-        return None, "open groups of pictures, an edit list or a start offset, which decord reads wrongly"
+    if index.objection is not None:
+        return None, index.objection
     places = sorted({round(step * (len(index.pts) - 1) / (_PROBES - 1)) for step in range(_PROBES)})
     expected = [seeker.frame_at(index.pts[place]) for place in places]
     pictures = [frame.picture for frame in expected if isinstance(frame.picture, StoredPicture)]
@@ -214,7 +269,7 @@ def _open_decord(path: Path, index: PacketIndex, seeker: _Seeker) -> tuple[_Deco
     try:
         import decord  # optional, and slow to import
 
-        reader = decord.VideoReader(str(path), num_threads=1)
+        reader = decord.VideoReader(str(path.resolve()), num_threads=1)  # no name that looks like an address
         found = _DecordReader(reader, index.pts, expected[0].time_base)
         same_count = len(reader) == len(index.pts)
         equal = same_count and all(

@@ -33,7 +33,7 @@ from vidrestore import analyze_video
 from vidrestore.config import ReferenceSettings, RestorationSettings, Settings
 from vidrestore.references import select, unpack
 from vidrestore.restorers import build_restorer
-from vidrestore.restorers.compact.network import Memory
+from vidrestore.restorers.compact.memory import Memory
 from vidrestore.training.degradations import degrade
 from vidrestore.training.portraits import AlignedPortrait
 from vidrestore.types import Candidate, Floats, Reference
@@ -53,9 +53,10 @@ def affine_residual(landmarks: Floats, other: Floats) -> float:
 
 
 def condensed(memory: Memory, counts: Sequence[int]) -> Memory:
-    """``memory`` with so many entries for each component: means of clusters of its keys."""
+    """``memory`` with so many entries for each component: means of clusters of its keys; the whole face's stay."""
     keys, values = [], []
-    for key, value, count in zip(memory.keys, memory.values, counts, strict=True):
+    wanted = (*counts, *(len(key) for key in memory.keys[len(counts) :]))
+    for key, value, count in zip(memory.keys, memory.values, wanted, strict=True):
         if len(key) <= count:
             keys.append(key)
             values.append(value)

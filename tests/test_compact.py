@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import runpy
 from collections.abc import Callable
@@ -21,14 +22,24 @@ from vidrestore.detectors import build_detector
 from vidrestore.errors import WeightsError
 from vidrestore.metrics import psnr
 from vidrestore.restorers import build_restorer
-from vidrestore.restorers.compact import is_compact_file, load_compact, save_compact
-from vidrestore.restorers.compact.network import CompactNetwork, CompactShape, Memory, cut_boxes, paste_boxes
+from vidrestore.restorers.compact import is_compact_file, load_compact, load_network, publish_compact, save_compact
+from vidrestore.restorers.compact.memory import Memory
+from vidrestore.restorers.compact.network import CompactNetwork, CompactShape, cut_boxes, paste_boxes
 from vidrestore.restorers.components import component_boxes
 from vidrestore.training.degradations import Degradation, degrade
 from vidrestore.types import Face, FaceCrop, Reference, Restorer
 
 PORTRAITS = REPOSITORY.parent / "shared" / "portraits"
-SMALL = CompactShape(width=8, blocks=(1, 1, 1, 1), bottom_width=16, key_width=4, entries=6)
+SMALL = CompactShape(
+    width=8,
+    blocks=(1, 1, 1, 1),
+    bottom_width=16,
+    key_width=4,
+    entries=6,
+    coarse_widths=(8, 8, 16),
+    coarse_blocks=(1, 1, 1),
+    coarse_key_width=4,
+)
 BOXES = torch.from_numpy(component_boxes(MEAN_FACE).astype(np.float32))
 
 
@@ -49,6 +60,9 @@ def small() -> CompactNetwork:
     torch.nn.init.normal_(network.head.weight, std=0.05)
     for reader in network.component_readers():
         torch.nn.init.normal_(reader.fuse[-1].weight, std=0.05)  # type: ignore[arg-type]
+    torch.nn.init.normal_(network.coarse.head.weight, std=0.05)
+    for whole in (network.coarse.reader1, network.coarse.reader2):
+        torch.nn.init.normal_(whole.fuse[-1].weight, std=0.05)  # type: ignore[arg-type]
     return network.eval()
 
 
@@ -93,6 +107,22 @@ def test_references_matter_and_their_order_does_not(small: CompactNetwork) -> No
     torch.testing.assert_close(specific, turned, atol=1e-5, rtol=1e-5)
 
 
+def test_references_change_the_whole_face_and_not_only_its_components(small: CompactNetwork) -> None:
+    with torch.inference_mode():
+        faces = pictures(1)
+        change = small(faces, BOXES[None], [memory_of(small, 1)]) - small(faces, BOXES[None])
+    forehead = change[:, :, :64, :64]
+    assert forehead.abs().max() > 1e-4
+
+
+def test_the_coarse_stage_changes_nothing_fine(small: CompactNetwork) -> None:
+    """What it adds is a picture of 64 x 64 enlarged, so it is smooth at full size."""
+    with torch.inference_mode():
+        change = small.coarse(pictures(1), [None])
+    step = (change[..., 1:] - change[..., :-1]).abs().max()
+    assert 0 < step < change.abs().max() / 2
+
+
 def test_cut_and_paste_of_a_box_agree() -> None:
     """What is cut out of a smooth map and pasted back is the map again, inside the box."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 128), torch.linspace(-1, 1, 128), indexing="ij")
@@ -130,6 +160,23 @@ def test_saved_weights_come_back(small: CompactNetwork, tmp_path: Path) -> None:
         torch.testing.assert_close(out, small(faces, BOXES[None]), atol=2e-3, rtol=0)
 
 
+def test_published_weights_are_half_as_large_and_restore_the_same(tmp_path: Path) -> None:
+    """The embedded weights, in half precision and in 8 bits again, give the same picture but for rounding."""
+    embedded = weights.find_model("compact", "restorer")
+    network = load_network(weights.model_folder(embedded) / embedded.files[0].path)
+    save_compact(network, tmp_path / "half.safetensors")
+    publish_compact(network, tmp_path / "bytes.safetensors")
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("bytes", "half")]
+    assert sizes[0] < 0.55 * sizes[1]
+    face = crop(np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8))
+    pictures = [
+        load_compact(tmp_path / f"{name}.safetensors", name, "made up", "cpu").restore([face], [None])[0]
+        for name in ("bytes", "half")
+    ]
+    assert pictures[0] is not None and pictures[1] is not None
+    assert psnr(pictures[0], pictures[1]) > 50  # 8 bits of a picture are worth 59 dB
+
+
 def test_weights_of_another_shape_are_a_clear_error(
     small: CompactNetwork, tmp_path: Path, clip: Path, command: Callable[..., Finished]
 ) -> None:
@@ -138,7 +185,7 @@ def test_weights_of_another_shape_are_a_clear_error(
     tensors = load_file(path)
     tensors["stem.weight"] = torch.zeros(3, 3)
     key = "vidrestore.compact"
-    shape = json.dumps({"width": 8, "blocks": [1, 1, 1, 1], "bottom_width": 16, "key_width": 4, "entries": 6})
+    shape = json.dumps(dataclasses.asdict(SMALL))
     save_file(tensors, path, metadata={key: shape})
     with pytest.raises(WeightsError, match=r"stem\.weight"):
         build_restorer(RestorationSettings(weights=str(path)), "cpu")

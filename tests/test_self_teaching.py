@@ -124,7 +124,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a small network that spoils every face a little, which a few steps of training can mend."""
     torch.manual_seed(0)
-    network = CompactNetwork(CompactShape(width=16, blocks=(1, 1, 1, 1), bottom_width=32, entries=16))
+    network = CompactNetwork(
+        CompactShape(
+            width=16,
+            blocks=(1, 1, 1, 1),
+            bottom_width=32,
+            entries=16,
+            coarse_widths=(8, 8, 16),
+            coarse_blocks=(1, 1, 1),
+        )
+    )
     torch.nn.init.normal_(network.head.weight, std=0.02)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save_compact(network, path, "made for a test")
@@ -243,7 +252,7 @@ def test_a_personal_copy_is_made_in_time_kept_and_taken_again(
     )  # fmt: skip
     assert done.code == 0, done.err
     stages = {json.loads(line)["stage"] for line in done.err.splitlines()}
-    assert stages == {"restore"}
+    assert stages == {"plan", "restore"}
     result = json.loads(done.out)
     assert result["weights"] == f"{first.weights} (made for a test)"
     assert not any("personalized" in warning for warning in result["warnings"])

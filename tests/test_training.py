@@ -115,10 +115,11 @@ def test_the_restorer_is_trained_resumed_and_loaded(
     assert [(part["from_step"], part["to_step"]) for part in record["sessions"]] == [(0, 1), (1, 2)]
     assert record["finished"] and record["steps"] == 2 and record["minutes_trained"] > 0
     assert record["settings"]["seed"] == 0 and record["settings"]["batch"] == 1
-    assert record["degradations"] == {"moderate": 0.25, "footage": 0.55, "severe": 0.2}
+    assert record["degradations"] == {"moderate": 0.2, "footage": 0.5, "severe": 0.3}
     assert record["data"]["portraits"]["pictures"]["val"] == {"pictures": 2, "people": 2, "sharp": 2}
     assert record["versions"]["torch"] == torch.__version__ and "val_psnr_gain" in record["figures"]
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == [1, 2]
+    assert [row["step"] for row in read_log(tmp_path / "coarse" / "log.csv")] == [1]
     sheet = cv2.imread(str(tmp_path / "sheet.jpg"))
     assert sheet is not None and sheet.shape[1] > 3 * 512
     restorer = build_restorer(RestorationSettings(weights=str(tmp_path / "compact.safetensors")), "cpu")

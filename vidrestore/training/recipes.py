@@ -211,7 +211,8 @@ def _run_one(recipe: Recipe, surveys: dict[str, Survey], on_progress: Listener, 
     with Record(recipe.output, _describe(recipe, surveys)) as record:
 
         def listen(progress: TrainingProgress) -> None:
-            record.note(progress)
+            if progress.network == recipe.what:  # and not the coarse stage, which has a log of its own
+                record.note(progress)
             on_progress(progress)
 
         with company(functools.partial(_train, recipe), recipe.processes, recipe.device_of(0)):

@@ -15,10 +15,12 @@ from torch.nn import functional as F
 from vidrestore.alignment import TEMPLATE_SIZE
 from vidrestore.errors import ConfigError
 from vidrestore.metrics import psnr
-from vidrestore.restorers.compact.network import CompactNetwork, Memory
-from vidrestore.restorers.compact.restorer import load_network
+from vidrestore.restorers.compact import load_network
+from vidrestore.restorers.compact.memory import Memory
+from vidrestore.restorers.compact.network import CompactNetwork
+from vidrestore.training import coarse
 from vidrestore.training.degradations import describe
-from vidrestore.training.loop import RunSettings, autocast, train
+from vidrestore.training.loop import CHECKPOINT, RunSettings, autocast, train
 from vidrestore.training.portraits import AlignedPortrait, align_portrait, list_portraits
 from vidrestore.training.samples import Sample, SampleMaker, boxes_of
 from vidrestore.training.sheets import save_sheet
@@ -28,6 +30,8 @@ _PROBE = 24
 """Held-out faces, degraded once, that every report measures, at most."""
 _VIEWS = 4
 """How often each held-out face is among them, about."""
+_COARSE_SHARE = 0.4
+"""Of the minutes, for the coarse stage alone."""
 
 
 def to_tensor(images: Sequence[Image], device: str) -> Tensor:
@@ -90,7 +94,8 @@ def condense_people(network: CompactNetwork, people: Sequence[AlignedPortrait], 
         boxes = torch.from_numpy(boxes_of(person.landmarks)[None]).to(device)
         memories.append(network.memorize(to_tensor([person.image], str(device)), boxes))
     memory = Memory.joined(memories)
-    for reader, keys, values in zip(network.component_readers(), memory.keys, memory.values, strict=True):
+    # The entries of the whole face, which stand after those of the components, have no generic ones.
+    for reader, keys, values in zip(network.component_readers(), memory.keys, memory.values, strict=False):
         entries = len(reader.generic_keys)
         criteria = (cv2.TERM_CRITERIA_MAX_ITER, 10, 0.0)
         cv2.setRNGSeed(seed)
@@ -114,7 +119,8 @@ def start_network(initial: Path | None, people: Sequence[AlignedPortrait], seed:
 def train_restorer(portraits: Path, settings: RunSettings, initial: Path | None = None) -> CompactNetwork:
     """Train on the sharp portraits of ``portraits``; weights and sample sheets go to ``settings.folder``.
 
-    ``initial`` is a weight file to start from instead of a fresh network.
+    ``initial`` is a weight file to start from instead of a fresh network, whose coarse stage is trained first by
+    itself, on all portraits.
 
     Raises:
         ConfigError: no portrait is sharp, or none of those held out.
@@ -126,6 +132,8 @@ def train_restorer(portraits: Path, settings: RunSettings, initial: Path | None 
     network: CompactNetwork = start_network(initial, sharp[:64], settings.seed).to(
         settings.device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
+    if initial is None:
+        settings = _begin_coarse(network, portraits, settings)
     probe_maker, rng = SampleMaker(held_out), np.random.default_rng(1)
     probe = [probe_maker.draw(rng) for _ in range(min(_PROBE, _VIEWS * len(held_out)))]
     train(
@@ -136,6 +144,23 @@ def train_restorer(portraits: Path, settings: RunSettings, initial: Path | None 
         lambda _: _examine(network, probe, settings),
     )
     return network.eval()
+
+
+def _begin_coarse(network: CompactNetwork, portraits: Path, settings: RunSettings) -> RunSettings:
+    """Train the coarse stage, unless the whole network is being trained already; the settings of what is left."""
+    minutes = _COARSE_SHARE * settings.minutes
+    if not (settings.folder / CHECKPOINT).exists():
+        side = coarse.SIZE + coarse.MARGIN
+        run = replace(
+            settings,
+            folder=settings.folder / "coarse",
+            minutes=minutes,
+            batch=coarse.BATCH_FACTOR * settings.batch,
+            learning_rate=coarse.LEARNING_RATE,
+            network="coarse stage",
+        )
+        coarse.train_coarse(network, [align_portrait(p, side) for p in list_portraits(portraits, "train")], run)
+    return replace(settings, minutes=settings.minutes - minutes)
 
 
 def _load(portraits: Path) -> tuple[list[AlignedPortrait], list[AlignedPortrait], list[AlignedPortrait]]:

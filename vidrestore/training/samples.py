@@ -19,7 +19,7 @@ from vidrestore.training.degradations import Degradation, Recipe, degrade, fade,
 from vidrestore.training.portraits import AlignedPortrait, mirrored_points
 from vidrestore.types import Floats, Image
 
-MIXTURE: tuple[tuple[float, Recipe], ...] = ((0.25, moderate), (0.55, footage), (0.2, severe))
+MIXTURE: tuple[tuple[float, Recipe], ...] = ((0.2, moderate), (0.5, footage), (0.3, severe))
 """The recipes that samples are degraded by, each with its share."""
 MOST_REFERENCES = 3
 

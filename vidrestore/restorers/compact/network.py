@@ -5,7 +5,8 @@ one learnt from many people, one made of a person's own references, and a learnt
 leaner in three ways. The trunk is a U-Net of gated depthwise blocks (after NAFNet, Chen et al. 2022, arXiv
 2204.04676) on 4x pixel-unshuffled input. Components are cut and written back at real-valued coordinates, so nothing
 jumps between frames. And a memory entry is a position of a component instead of a whole component, so a reference
-whose eye is half a pixel off or half closed still lends its lashes.
+whose eye is half a pixel off or half closed still lends its lashes. Before all this, a coarse stage restores what the
+whole face is like from afar (:mod:`vidrestore.restorers.compact.coarse`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vidrestore.restorers.compact.blocks import stack
+from vidrestore.restorers.compact.coarse import CoarseStage
+from vidrestore.restorers.compact.memory import Memory, entries_of, places, read, rows_by_memory
 
 SHUFFLE = 4
 """Input pixels per side of one position of the widest feature map."""
@@ -35,54 +40,10 @@ class CompactShape:
     bottom_width: int = 320
     key_width: int = 32
     entries: int = 256
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What the references of one person say, for each component: keys (E, K) and values (E, C)."""
-
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-
-    @staticmethod
-    def joined(parts: Sequence[Memory]) -> Memory:
-        """One memory with the entries of all ``parts``."""
-        return Memory(
-            tuple(torch.cat(keys) for keys in zip(*(part.keys for part in parts), strict=True)),
-            tuple(torch.cat(values) for values in zip(*(part.values for part in parts), strict=True)),
-        )
-
-
-class GatedBlock(nn.Module):
-    """x + 1x1(gate(depthwise3x3(1x1(norm x)))), then the same without the depthwise convolution; shapes kept."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(1, width)
-        self.expand1 = nn.Conv2d(width, 2 * width, 1)
-        self.spatial = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
-        self.attention = nn.Conv2d(width, width, 1)
-        self.project1 = nn.Conv2d(width, width, 1)
-        self.norm2 = nn.GroupNorm(1, width)
-        self.expand2 = nn.Conv2d(width, 2 * width, 1)
-        self.project2 = nn.Conv2d(width, width, 1)
-        with torch.no_grad():  # a deep stack starts near the identity
-            for project in (self.project1, self.project2):
-                project.weight.mul_(0.1)
-                project.bias.mul_(0.1)  # type: ignore[union-attr]
-
-    def forward(self, x: Tensor) -> Tensor:
-        a, b = self.spatial(self.expand1(self.norm1(x))).chunk(2, dim=1)
-        y = a * b
-        y = y * self.attention(y.mean(dim=(2, 3), keepdim=True))
-        x = x + self.project1(y)
-        a, b = self.expand2(self.norm2(x)).chunk(2, dim=1)
-        change: Tensor = self.project2(a * b)
-        return x + change
-
-
-def _stack(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(GatedBlock(width) for _ in range(count)))
+    coarse_widths: tuple[int, int, int] = (96, 192, 256)
+    """Channels of the coarse stage at 32 x 32, 16 x 16 and 8 x 8 positions of the whole face."""
+    coarse_blocks: tuple[int, int, int] = (3, 4, 4)
+    coarse_key_width: int = 48
 
 
 class ReferenceEncoder(nn.Module):
@@ -91,7 +52,7 @@ class ReferenceEncoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * SHUFFLE**2, width, 3, padding=1)
-        self.blocks = nn.Sequential(GatedBlock(width), GatedBlock(width))
+        self.blocks = stack(width, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.blocks(self.stem(F.pixel_unshuffle(x, SHUFFLE)))
@@ -111,7 +72,7 @@ class ComponentReader(nn.Module):
         self.query = nn.Conv2d(width, keys, 1)
         self.key = nn.Conv2d(width, keys, 1)
         self.value = nn.Conv2d(width, width, 1)
-        self.place = nn.Parameter(_places(keys, side))
+        self.place = nn.Parameter(places(keys, side))
         self.generic_keys = nn.Parameter(torch.randn(shape.entries, keys))
         self.generic_values = nn.Parameter(0.1 * torch.randn(shape.entries, width))
         self.mask = nn.Sequential(
@@ -129,41 +90,17 @@ class ComponentReader(nn.Module):
     def memorize(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Keys (N*S*S, K) and values (N*S*S, C) of N reference crops of one person."""
         features = self.encoder(crops)
-        keys = self.key(features) + self.place
-        return keys.flatten(2).transpose(1, 2).flatten(0, 1), self.value(features).flatten(2).transpose(1, 2).flatten(
-            0, 1
-        )
-
-    def read(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Softmax read (B, C, S, S) for a query (B, K, S, S) from entries (E, K) and (E, C)."""
-        batch = query.shape[0]
-        asked = query.flatten(2).transpose(1, 2)
-        found = F.scaled_dot_product_attention(
-            asked, keys.expand(batch, *keys.shape), values.expand(batch, *values.shape)
-        )
-        return found.transpose(1, 2).reshape(batch, -1, self.side, self.side)
+        return entries_of(self.key(features) + self.place, self.value(features))
 
     def forward(self, feature: Tensor, specific: tuple[Tensor, Tensor] | None) -> Tensor:
         query = self.query(feature) + self.place
-        memory = self.read(query, self.generic_keys, self.generic_values)
+        memory = read(query, self.generic_keys, self.generic_values)
         if specific is not None:
-            personal = self.read(query, *specific)
+            personal = read(query, *specific)
             mask = self.mask(torch.cat((feature, personal, memory), dim=1))
             memory = mask * personal + (1 - mask) * memory
         change: Tensor = self.fuse(torch.cat((feature, memory), dim=1))
         return change * self.window
-
-
-def _places(keys: int, side: int) -> Tensor:
-    """Random Fourier features (1, K, side, side) of the position in a component (Tancik et al. 2020, arXiv 2006.10739).
-
-    A query that says no more than where it is reads a soft neighbourhood of about two positions, so what a reference
-    shows in the same place is read from the first step of a training on.
-    """
-    steps = (torch.arange(side) + 0.5) / side
-    position = torch.stack(torch.meshgrid(steps, steps, indexing="xy")).flatten(1)
-    angles = 10.0 * torch.randn(keys // 2, 2) @ position
-    return 1.7 * torch.cat((angles.cos(), angles.sin())).reshape(1, keys, side, side)
 
 
 def cut_boxes(maps: Tensor, boxes: Tensor, side: int, size: int) -> Tensor:
@@ -196,24 +133,25 @@ class CompactNetwork(nn.Module):
         self.shape = shape = shape or CompactShape()
         width = shape.width
         first, second, third, bottom = shape.blocks
+        self.coarse = CoarseStage(shape.coarse_widths, shape.coarse_blocks, shape.coarse_key_width)
         self.stem = nn.Conv2d(3 * SHUFFLE**2, width, 3, padding=1)
-        self.encode1 = _stack(width, first)
+        self.encode1 = stack(width, first)
         self.down1 = nn.Conv2d(width, 2 * width, 2, stride=2)
-        self.encode2 = _stack(2 * width, second)
+        self.encode2 = stack(2 * width, second)
         self.down2 = nn.Conv2d(2 * width, 4 * width, 2, stride=2)
-        self.encode3 = _stack(4 * width, third)
+        self.encode3 = stack(4 * width, third)
         self.down3 = nn.Conv2d(4 * width, shape.bottom_width, 2, stride=2)
-        self.bottom = _stack(shape.bottom_width, bottom)
+        self.bottom = stack(shape.bottom_width, bottom)
         self.up3 = nn.Conv2d(shape.bottom_width, 16 * width, 1)
-        self.decode3 = _stack(4 * width, third)
+        self.decode3 = stack(4 * width, third)
         self.up2 = nn.Conv2d(4 * width, 8 * width, 1)
-        self.decode2 = _stack(2 * width, second)
+        self.decode2 = stack(2 * width, second)
         self.up1 = nn.Conv2d(2 * width, 4 * width, 1)
-        self.decode1 = _stack(width, first)
+        self.decode1 = stack(width, first)
         self.readers = nn.ModuleDict(
             {name: ComponentReader(side, shape) for name, side in zip(COMPONENTS, _COMPONENT_SIDES, strict=True)}
         )
-        self.refine = _stack(width, 2)
+        self.refine = stack(width, 2)
         self.head = nn.Conv2d(width, 3 * SHUFFLE**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -230,9 +168,14 @@ class CompactNetwork(nn.Module):
             key, value = reader.memorize(crops)
             keys.append(key)
             values.append(value)
+        for key, value in self.coarse.memorize(references):
+            keys.append(key)
+            values.append(value)
         return Memory(tuple(keys), tuple(values))
 
     def forward(self, faces: Tensor, boxes: Tensor, memories: Sequence[Memory | None] | None = None) -> Tensor:
+        memories = memories or [None] * len(faces)
+        faces = faces + self.coarse(faces, memories)
         wide = self.encode1(self.stem(F.pixel_unshuffle(faces, SHUFFLE)))
         half = self.encode2(self.down1(wide))
         quarter = self.encode3(self.down2(half))
@@ -240,21 +183,18 @@ class CompactNetwork(nn.Module):
         quarter = self.decode3(F.pixel_shuffle(self.up3(deep), 2) + quarter)
         half = self.decode2(F.pixel_shuffle(self.up2(quarter), 2) + half)
         wide = self.decode1(F.pixel_shuffle(self.up1(half), 2) + wide)
-        wide = wide + self._read_components(wide, boxes, memories or [None] * len(faces), faces.shape[-1])
+        wide = wide + self._read_components(wide, boxes, memories, faces.shape[-1])
         return faces + F.pixel_shuffle(self.head(self.refine(wide)), SHUFFLE)
 
     def _read_components(self, wide: Tensor, boxes: Tensor, memories: Sequence[Memory | None], size: int) -> Tensor:
         """What the memories add to the map ``wide`` (B, C, h, w); faces that share a memory are read together."""
-        groups: dict[int, list[int]] = {}
-        for index, memory in enumerate(memories):
-            groups.setdefault(id(memory), []).append(index)
+        groups = rows_by_memory(memories)
         added = torch.zeros_like(wide)
         for number, (reader, row) in enumerate(zip(self.component_readers(), _BOX_OF_COMPONENT, strict=True)):
             box = boxes[:, row]
             features = cut_boxes(wide, box, reader.side, size)
             changes = torch.empty_like(features)
-            for rows in groups.values():
-                memory = memories[rows[0]]
+            for memory, rows in groups:
                 specific = None if memory is None else (memory.keys[number], memory.values[number])
                 changes[rows] = reader(features[rows], specific).to(changes.dtype)
             added = added + paste_boxes(changes, box, wide.shape[-1], size)

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers side by side, a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from media import Clip, make_clip
 
 from vidrestore import cli

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -322,7 +323,11 @@ def test_the_timeline_scrolls_and_zooms_by_keyboard(folder: Path, opened: Open) 
     assert page.inner_text("#zoom").startswith("4")
     at = page.evaluate("document.querySelector('.scroller').scrollLeft")
     scroller.press("ArrowRight")
-    page.wait_for_function(f"document.querySelector('.scroller').scrollLeft > {at}")
+    # Scrolling is animated. The page's policy forbids playwright's own way of waiting, which evaluates text in it.
+    deadline = time.monotonic() + 10
+    while page.evaluate("document.querySelector('.scroller').scrollLeft") <= at and time.monotonic() < deadline:
+        page.wait_for_timeout(20)
+    assert page.evaluate("document.querySelector('.scroller').scrollLeft") > at
     scroller.press("0")
     assert page.evaluate(width) == pytest.approx(fitted, rel=0.01)
     page.locator(".bar").first.focus()

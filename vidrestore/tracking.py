@@ -79,10 +79,11 @@ class TrackingSettings:
     """Shorter tracks are dropped, unless they fill their shot."""
     min_mean_score: float = 0.44
     """Tracks of large faces whose detections are less sure on average are dropped."""
-    min_small_mean_score: float = 0.75
-    """The same for small faces, for which leaves and stones are easily taken; between the two it falls evenly."""
-    small_face_pixels: float = 32.0
-    """Height in pixels up to which a face is small; from twice that on it is large."""
+    min_small_mean_score: float = 0.72
+    """The same for small faces, for which leaves and stones are easily taken. They are detected from near, where real
+    ones are surer."""
+    small_face_pixels: float = 64.0
+    """Height in pixels below which a face is small."""
     min_detected_share: float = 0.2
     """Tracks with a detection in fewer of their frames, 0..1, are dropped."""
     min_identity_eye_pixels: float = 8.5
@@ -119,8 +120,7 @@ class TrackingSettings:
 
     def least_score(self, face_height: float) -> float:
         """The mean score that faces ``face_height`` pixels high need, to be taken for faces."""
-        sizes = (self.small_face_pixels, 2 * self.small_face_pixels)
-        return float(np.interp(face_height, sizes, (self.min_small_mean_score, self.min_mean_score)))
+        return self.min_small_mean_score if face_height < self.small_face_pixels else self.min_mean_score
 
 
 class Tracker:

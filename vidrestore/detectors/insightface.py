@@ -53,6 +53,8 @@ _CLOSE_FACE, _CLOSE_SIDE = 64, 256
 """Pixels of a closer look: how high the face stands in it, and its sides. Higher faces are not small."""
 _CLOSE_OVERLAP = 0.3
 """Of the face from afar and from near, from which on they are one."""
+_MOST_CLOSER_LOOKS = 64
+"""In one picture, the surest first: gravel and leaves give thousands of detections."""
 _STEADY = 0.1
 """How far the landmarks may move, in sides of the box, when a second look is repeated in their own box."""
 _SMALL = 32.0
@@ -99,10 +101,14 @@ class InsightFaceDetector:
             )
         ]
         found: list[Detection] = []
+        looked_at: list[Floats] = []
         for row, points in sorted(candidates, key=lambda candidate: -float(candidate[0][4])):
             if _repeats(row[:4], found):
                 continue
             if row[4] < _SURE and row[3] - row[1] < _CLOSE_FACE:
+                if len(looked_at) == _MOST_CLOSER_LOOKS or _overlaps(row[:4], looked_at):
+                    continue
+                looked_at.append(row[:4])
                 closer = self._look_closer(bgr, row[:4])
                 if closer is None:
                     continue
@@ -286,7 +292,8 @@ def face_box(landmarks: Floats) -> Floats:
 
 def _repeats(box: Floats, found: Sequence[Detection]) -> bool:
     """Whether ``box`` is on a face that was found before."""
-    if not found:
-        return False
-    boxes = np.stack([other.box for other in found])
-    return float(overlap(box[None], boxes).max()) > _SAME_FACE_OVERLAP
+    return _overlaps(box, [other.box for other in found])
+
+
+def _overlaps(box: Floats, others: Sequence[Floats]) -> bool:
+    return bool(others) and float(overlap(box[None], np.stack(others)).max()) > _SAME_FACE_OVERLAP

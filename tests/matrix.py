@@ -1,4 +1,4 @@
-"""What a restoration keeps of a file, found by demuxing both: ``python tests/matrix.py`` prints docs/matrix.md's tables.
+"""What a restoration keeps of a file, found by demuxing both: ``python tests/matrix.py`` prints docs/matrix.md.
 
 Every file of ``nasty`` goes through a whole run of ``restore_video``, with a detector that sees a face in the middle of
 every picture, so that each frame is changed there and has to stay as it is everywhere else.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from itertools import chain
 from math import floor
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import faces
 import films
 import numpy as np
 from av.stream import Disposition
-from nasty import FILES, Nasty, Refused, clip, clips
+from nasty import FILES, FRAMES, ROUNDED, Nasty, Refused, clips
 from numpy.typing import NDArray
 from runs import SETTINGS, Seer, Sharpener
 
@@ -34,12 +35,10 @@ from vidrestore.errors import VideoError
 from vidrestore.gating import GateSettings
 from vidrestore.geometry import invert
 from vidrestore.types import Analysis, Detection, Floats, Frame, Image
-from vidrestore.video.picture import StoredPicture, wrap
+from vidrestore.video.picture import wrap
 
-ROUNDED = "milliseconds"
-"""The difference where times are those of the source, to the nearest millisecond."""
-PIXELS = "pixels"
-LOSSLESS = {".mkv": "ffv1", ".mp4": "h264"}
+Samples = list[NDArray]
+"""A frame: an array for each component, as stored."""
 _STILLS = Disposition.attached_pic | Disposition.timed_thumbnails
 _BORDER = 9
 """Pixels, across, by which a mask is widened: shared chroma, lines of fields, and what smoothing adds to it."""
@@ -79,7 +78,7 @@ class Recorder:
     """A witness that keeps the samples of every frame before it is encoded."""
 
     def __init__(self) -> None:
-        self.frames: list[list[NDArray]] = []
+        self.frames: list[Samples] = []
 
     def begin(self, analysis: Analysis, settings: Settings, restorer: object) -> None:
         pass
@@ -107,6 +106,8 @@ class Facts:
     """Times in seconds of the packets of the other streams."""
     contents: tuple
     """Digests of these packets and of attachments."""
+    subtitles: tuple
+    """For how long each subtitle is shown."""
     chapters: tuple
     tags: dict[str, str]
     timecode: tuple
@@ -117,7 +118,7 @@ class Facts:
     shape: tuple
     """Shape of the pixels, and display matrix."""
     light: tuple
-    """Mastering display and light levels, as numbers."""
+    """Mastering display and light levels, as FFmpeg gives them."""
     fields: tuple
     """Field order of the stream, and whether each frame is flagged as interlaced."""
 
@@ -135,13 +136,16 @@ def facts(path: Path) -> Facts:
         ),
         packets=tuple(tuple(pts for pts, _ in one.packets) for one in others),
         contents=tuple(tuple(content for _, content in one.packets) for one in others),
+        subtitles=tuple(_durations(path)),
         chapters=tuple(films.chapters(path)),
         tags={key: value for key, value in {**films.tags(path), "comment": comment}.items() if value},
         timecode=tuple({value for _, value in films.timecodes(path)}),
         frames=tuple(None if frame.pts is None else frame.pts * frame.time_base for frame in seen),
         picture=(first.width, first.height, first.format.name.replace("yuvj", "yuv"), *context[:4]),
-        shape=(context[4], StoredPicture(first).display_matrix),
-        light=tuple(bytes(first.side_data.get(name) or b"") for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")),
+        shape=(context[4], wrap(first).display_matrix),
+        light=tuple(
+            bytes(first.side_data.get(name) or b"") for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+        ),
         fields=(context[5], tuple(frame.interlaced_frame for frame in seen)),
     )
 
@@ -192,13 +196,14 @@ def _parameters(path: Path) -> tuple:
 class Outcome:
     """What came of one file."""
 
-    differs: tuple[str, ...]
-    """Names of what is not as in the source."""
-    warnings: tuple[str, ...]
+    differs: Mapping[str, str]
+    """What is not as in the source: fields of ``Facts`` and more, and what was found."""
+    said: tuple[str, ...]
+    """Warnings, and what was done about interlacing."""
     codec: str
     """Of the restored stream."""
-    changed: int
-    """Samples that restoring changed: at least one in each frame that shows a face."""
+    changed: bool
+    """Whether restoring changed every frame."""
 
 
 def restore(item: Nasty, source: Path, output: Path) -> Outcome:
@@ -212,49 +217,60 @@ def restore(item: Nasty, source: Path, output: Path) -> Outcome:
     )
     recorder = Recorder()
     result = restore_video(source, output, settings=settings, work=output.parent / "work", witness=recorder)
-    before, after = facts(source), facts(output)
-    found = [name for name in (field.name for field in fields(Facts)) if getattr(before, name) != getattr(after, name)]
-    late = [name for name in found if name in ("packets", "frames") and _rounded(before, name) == _rounded(after, name)]
-    found = [ROUNDED] * bool(late) + [name for name in found if name not in late]
-    changed, kept = _pixels(source, output, recorder)
-    return Outcome(tuple(found) + (PIXELS,) * (not kept), tuple(result.warnings), _codec(output), changed)
+    codec = _codec(output)
+    before, after = list(map(_samples, decoded(source))), list(map(_samples, decoded(output)))
+    masks = [_masks(frame) for frame in decoded(source)]
+    differs = dict(_differences(facts(source), facts(output)))
+    if not _same(before, recorder.frames, masks):
+        differs["pixels"] = "before encoding"
+    elif _is_lossless(codec, after) and not _same(recorder.frames, after):
+        differs["pixels"] = "by encoding"
+    changed = not any(_same([one], [two]) for one, two in zip(before, recorder.frames, strict=False))
+    said = (*result.warnings, *([result.scan] if result.scan.startswith("interlaced") else []))
+    return Outcome(differs, said, codec, changed)
 
 
-def _rounded(held: Facts, name: str) -> tuple:
-    """Times to the nearest millisecond; halves go away from zero, as FFmpeg rounds."""
-
-    def nearest(value):
-        if isinstance(value, tuple):
-            return tuple(nearest(one) for one in value)
-        return None if value is None else floor(abs(value) * 1000 + Fraction(1, 2)) * (-1 if value < 0 else 1)
-
-    return nearest(getattr(held, name))
+def _differences(before: Facts, after: Facts) -> Iterator[tuple[str, str]]:
+    """Names of what differs, and what was and is found there."""
+    for name in (field.name for field in fields(Facts)):
+        was, now = getattr(before, name), getattr(after, name)
+        if was != now:
+            is_near = name in ("packets", "frames") and _in_milliseconds(was) == _in_milliseconds(now)
+            yield ROUNDED if is_near else name, f"{was} became {now}"
 
 
-def _pixels(source: Path, output: Path, recorder: Recorder) -> tuple[int, bool]:
-    """How many samples were changed, and whether none of them outside the masks, before encoding or by it."""
-    changed, before = 0, list(decoded(source))
-    kept = len(before) == len(recorder.frames)
-    for frame, now in zip(before, recorder.frames, strict=False):
-        picture = wrap(frame)
-        masks = _masks(picture)
-        old = [picture.codes(component) for component in picture.layout.components]
-        if [plane.shape for plane in old] != [plane.shape for plane in now]:
-            return changed, False
-        changed += sum(int((one != two).sum()) for one, two in zip(old, now, strict=True))
-        kept &= all(np.array_equal(a[~m], b[~m]) for a, b, m in zip(old, now, masks, strict=True))
-    if _codec(output) in LOSSLESS.values() and picture.layout.bits == 8:
-        written = [wrap(frame) for frame in decoded(output)]
-        for picture, now in zip(written, recorder.frames, strict=True):
-            codes = [picture.codes(component) for component in picture.layout.components]
-            kept &= len(codes) == len(now) and all(np.array_equal(a, b) for a, b in zip(codes, now, strict=True))
-    return changed, kept
+def _in_milliseconds(times):
+    """Nested times to the nearest millisecond; halves go away from zero, as FFmpeg rounds."""
+    if isinstance(times, tuple):
+        return tuple(_in_milliseconds(time) for time in times)
+    return None if times is None else floor(abs(times) * 1000 + Fraction(1, 2)) * (-1 if times < 0 else 1)
 
 
-def _masks(picture: StoredPicture) -> list[NDArray[np.bool_]]:
-    """Where the face may change each component of a picture."""
-    crop = crop_face(picture.rgb(), faces.face(middle_face(picture.height, picture.width)), 512)
-    mask = face_mask(crop.landmarks, 512)
+def _is_lossless(codec: str, frames: Sequence[Sequence[NDArray]]) -> bool:
+    """Whether encoding with crf 0 loses nothing."""
+    return codec == "ffv1" or (codec == "h264" and frames[0][0].dtype == np.uint8)
+
+
+def _same(frames: Sequence[Samples], others: Sequence[Samples], masks: Sequence[Samples] | None = None) -> bool:
+    """Whether frames have the same samples, but for those in ``masks``."""
+    if [[plane.shape for plane in frame] for frame in frames] != [[plane.shape for plane in frame] for frame in others]:
+        return False
+    masks = masks or [[np.zeros(plane.shape, bool) for plane in frame] for frame in frames]
+    planes = zip(chain(*frames), chain(*others), chain(*masks), strict=True)
+    return all(np.array_equal(one[~mask], two[~mask]) for one, two, mask in planes)
+
+
+def _samples(frame: av.VideoFrame) -> Samples:
+    picture = wrap(frame)
+    return [picture.codes(component) for component in picture.layout.components]
+
+
+def _masks(frame: av.VideoFrame) -> Samples:
+    """Where the face may change each component of a frame."""
+    picture = wrap(frame)
+    size = Scratcher.crop_size
+    crop = crop_face(picture.rgb(), faces.face(middle_face(picture.height, picture.width)), size)
+    mask = face_mask(crop.landmarks, size)
     placed = cv2.warpAffine(mask, invert(crop.matrix), (picture.width, picture.height)) > 0
     wide = cv2.dilate(placed.astype(np.uint8), np.ones((_BORDER, _BORDER), np.uint8)) > 0
     stored = np.rot90(wide, -picture.rotation // 90)
@@ -266,10 +282,56 @@ def _codec(path: Path) -> str:
         return _main(container).codec_context.codec.canonical_name
 
 
-def refused(source: Path, output: Path) -> str:
-    """Why a file is not restored."""
+def _durations(path: Path) -> Iterator[Fraction]:
+    """Seconds of each packet of subtitles that shows something."""
+    with av.open(str(path)) as container:
+        for packet in container.demux(*container.streams.subtitles) if container.streams.subtitles else ():
+            if packet.size and not bytes(packet).startswith(b"\0\0"):  # mov_text of no letters
+                yield (packet.duration or 0) * packet.time_base
+
+
+def refusal(source: Path, output: Path) -> str:
+    """Why a file is not restored; nothing is written beside it."""
+    before = set(output.parent.iterdir())
     try:
         restore_video(source, output, settings=SETTINGS, work=output.parent / "work")
     except VideoError as error:
-        return str(error)
-    return ""
+        return str(error) if set(output.parent.iterdir()) == before else "something is left behind"
+    return "it is restored"
+
+
+# the table
+
+
+def row(item: Nasty | Refused, folder: Path) -> tuple[str, Outcome | str]:
+    """Try ``item`` in ``folder``: its row in Markdown, and what came of it."""
+    source = folder / item.name
+    item.make(source)
+    if isinstance(item, Refused):
+        found = refusal(source, folder / "out.mp4")
+        return _line(item.what, item.name, "", f"refused: {item.because}", ""), found
+    output = folder / f"out{item.output or source.suffix}"
+    outcome = restore(item, source, output)
+    differs = "; ".join(dict.fromkeys(item.differs.get(name, name) for name in outcome.differs)) or "nothing"
+    return _line(item.what, item.name, f"{outcome.codec} in {output.suffix}", differs, "; ".join(item.says)), outcome
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = "\n".join([_line("property", "file", "output", "what differs", "what is said"), _line(*["---"] * 5)])
+
+
+def print_tables() -> None:
+    for name, items in {**FILES, f"Clips, the first {FRAMES} frames": clips()}.items():
+        sys.stdout.write(f"\n## {name}\n\n{HEAD}\n")
+        for item in items:
+            with tempfile.TemporaryDirectory() as folder:
+                sys.stdout.write(row(item, Path(folder))[0] + "\n")
+
+
+if __name__ == "__main__":
+    import matrix  # under its own name, by which a run finds the detector and the restorer
+
+    matrix.print_tables()

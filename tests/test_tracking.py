@@ -309,7 +309,8 @@ def test_the_last_sight_is_that_of_the_frame_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "score", "kept"), [(100, 0.5, 1), (100, 0.43, 0), (20, 0.7, 0), (20, 0.75, 1), (60, 0.56, 0), (68, 0.56, 1)]
+    ("size", "score", "kept"),
+    [(100, 0.5, 1), (100, 0.43, 0), (20, 0.7, 0), (20, 0.75, 1), (48, 0.64, 0), (60, 0.64, 1), (68, 0.5, 1)],
 )
 def test_the_smaller_a_face_the_surer_it_must_be(size: float, score: float, kept: int) -> None:
     tracker = Tracker()

@@ -79,9 +79,11 @@ class TrackingSettings:
     """Shorter tracks are dropped, unless they fill their shot."""
     min_mean_score: float = 0.44
     """Tracks of large faces whose detections are less sure on average are dropped."""
-    min_small_mean_score: float = 0.72
+    min_small_mean_score: float = 0.6
     """The same for small faces, for which leaves and stones are easily taken. They are detected from near, where real
     ones are surer."""
+    min_tiny_mean_score: float = 0.72
+    """The same for faces half as high or lower; between the two it falls evenly."""
     small_face_pixels: float = 64.0
     """Height in pixels below which a face is small."""
     min_detected_share: float = 0.2
@@ -96,6 +98,7 @@ class TrackingSettings:
             "min_overlap",
             "min_mean_score",
             "min_small_mean_score",
+            "min_tiny_mean_score",
             "min_detected_share",
         )
         positive = ("small_face_pixels", "max_gap_seconds", "max_step_face_sizes")
@@ -120,7 +123,10 @@ class TrackingSettings:
 
     def least_score(self, face_height: float) -> float:
         """The mean score that faces ``face_height`` pixels high need, to be taken for faces."""
-        return self.min_small_mean_score if face_height < self.small_face_pixels else self.min_mean_score
+        if face_height >= self.small_face_pixels:
+            return self.min_mean_score
+        sizes = (self.small_face_pixels / 2, self.small_face_pixels)
+        return float(np.interp(face_height, sizes, (self.min_tiny_mean_score, self.min_small_mean_score)))
 
 
 class Tracker:

@@ -194,7 +194,7 @@ def choose_pixel_format(codec: str, name: str, width: int, height: int) -> str:
     for same in (name, plain):
         if same in fitting:
             return same
-    best, _ = find_best_pix_fmt_of_list(fitting, plain)
+    best, _ = find_best_pix_fmt_of_list(fitting, plain, has_alpha=True)
     return best.name if best is not None else fitting[0]
 
 

@@ -18,7 +18,7 @@ from vidrestore.errors import VideoError
 from vidrestore.types import Frame, Span
 from vidrestore.video.awaited import Awaited
 from vidrestore.video.limits import READ_SECONDS
-from vidrestore.video.probe import demuxed, main_stream, open_source, probe, start_of, time_base_of
+from vidrestore.video.probe import demuxed, fraction, main_stream, open_source, probe, start_of, time_base_of
 from vidrestore.video.refit import Fitting
 from vidrestore.video.timing import in_time
 
@@ -116,7 +116,7 @@ def read_frames(path: Path, span: Span = Span(), *, report: DecodeReport | None 
         decoded = _to_the_end(path, decoder, decoded)
         fitting = Fitting(stream)
         report.changes = fitting.changes
-        for picture, pts, made_up in in_time(decoded):
+        for picture, pts, made_up in in_time(decoded, _usual_step(stream)):
             seconds = float(pts * time_base - start)
             if not span.whole and span.stop is not None and seconds >= span.stop:
                 break
@@ -149,6 +149,12 @@ def _to_the_end(path: Path, decoder: Decoder, decoded: Iterator[VideoFrame]) -> 
                     missing.remove(frame.pts)
                     yield frame
     decoder.note_lost(missing)
+
+
+def _usual_step(stream: VideoStream) -> int:
+    """Ticks of a frame at the rate that ``stream`` is said to have; 25 a second where it says nothing."""
+    rate = fraction(stream.guessed_rate) or Fraction(25)
+    return max(1, round(1 / (rate * time_base_of(stream))))
 
 
 def _explain_nothing(path: Path, span: Span) -> None:

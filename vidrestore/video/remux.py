@@ -179,7 +179,7 @@ class StreamCopier:
             packet.stream = self._targets[index]
             try:
                 self._output.mux(packet)
-            except av.error.InvalidDataError:  # such as AAC whose frames are damaged
+            except (av.error.InvalidDataError, av.error.PatchWelcomeError):  # such as AAC whose frames are damaged
                 self._unfit[index] += 1
                 continue
             self.written.add(index)

@@ -133,7 +133,7 @@ def open_random_access(path: Path) -> RandomAccess:
     if reader is None:
         return RandomAccess(index.pts, seeker, f"pyav: {why}")
     seeker.close()
-    return RandomAccess(index.pts, reader, f"decord: {why}")
+    return RandomAccess(index.pts, _UntilItFails(path, reader), f"decord: {why}")
 
 
 def single_frames_served_by(path: Path) -> str:
@@ -248,6 +248,27 @@ class _DecordReader:
 
     def close(self) -> None:
         self._reader = None
+
+
+class _UntilItFails:
+    """decord until it fails, as it does near damaged packets, and PyAV from there on."""
+
+    def __init__(self, path: Path, reader: _DecordReader) -> None:
+        self._path = path
+        self._reader: _Reader = reader
+
+    def frame_at(self, pts: int) -> Frame:
+        if isinstance(self._reader, _DecordReader):
+            try:
+                return self._reader.frame_at(pts)
+            except Exception as error:  # decord raises its own and plain errors alike
+                _LOG.info("frames served by pyav from pts %d on: decord failed: %s", pts, error)
+                self._reader.close()
+                self._reader = _Seeker(self._path)
+        return self._reader.frame_at(pts)
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 def decord_version() -> str:

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator
 from av import VideoFrame
 
 
-def in_time(decoded: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, int, bool]]:
+def in_time(decoded: Iterable[VideoFrame], usual_step: int = 1) -> Iterator[tuple[VideoFrame, int, bool]]:
     """Each frame in its order with a strictly rising pts, and whether that is not the one that the file gives it.
 
     A timestamp is kept wherever it can be. One that is missing, or out of line with both its neighbours, is put
     between them. Where timestamps start again, as in files that were joined end to end, all that follow are moved by
-    what puts the first of them one frame after the frame before. One frame is held back to look ahead.
+    what puts the first of them one frame after the frame before. One frame is held back to look ahead. Frames that do
+    not say how long they last, as in a stream without a container, last ``usual_step`` ticks.
     """
-    clock = _Clock()
+    clock = _Clock(usual_step)
     waiting: VideoFrame | None = None
     for frame in decoded:
         if waiting is not None:
@@ -31,9 +32,9 @@ def _stamp(frame: VideoFrame) -> int | None:
 class _Clock:
     """Gives each frame its pts, knowing those before it and the one after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual_step: int) -> None:
         self._last: int | None = None
-        self._step = 1
+        self._step = usual_step
         """Ticks between the last frames whose timestamps are the file's."""
         self._shift = 0
         """What timestamps are moved by since they started again."""

@@ -104,7 +104,7 @@ def test_a_track_without_embedding_is_somebody_only_if_it_is_long(last: int, exp
 @pytest.mark.parametrize(
     ("poor", "joins"),
     [
-        (track(1, person(0), 50, 55, eyes=8.1), True),
+        (track(1, person(0), 50, 55, eyes=9.1), True),
         (track(1, person(0), 50, 55, eyes=7.9), False),
         (track(1, person(0), 50, 52), True),
         (track(1, person(0), 50, 51), False),
@@ -135,12 +135,12 @@ def test_a_short_track_that_shares_a_frame_with_its_double_is_somebody() -> None
 
 
 def test_a_face_far_away_is_nobodys_however_long_it_is_there() -> None:
-    assert people([track(0, person(0), 0, 500, eyes=7.0)]) == []
-    assert people([track(0, person(0), 0, 500, eyes=9.0)]) == [(0,)]
+    assert people([track(0, person(0), 0, 500, eyes=8.0)]) == []
+    assert people([track(0, person(0), 0, 500, eyes=10.0)]) == [(0,)]
 
 
 def test_a_glimpse_of_a_far_face_joins_a_person_and_makes_none() -> None:
-    near, glimpse = track(0, person(0), 0, 40), track(1, person(0), 50, 55, eyes=9.0)
+    near, glimpse = track(0, person(0), 0, 40), track(1, person(0), 50, 55, eyes=10.0)
     assert people([near, glimpse]) == [(0, 1)]
     assert people([near, replace(glimpse, embedding=person(1) / np.linalg.norm(person(1)))]) == [(0,)]
 

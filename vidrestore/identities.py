@@ -33,8 +33,9 @@ class IdentitySettings:
     unsure_band: float = 0.1
     """A short track that is less like a person than the threshold, but by no more than this, may be that person: it
     joins nobody, and is nobody's own."""
-    min_eye_pixels: float = 8.0
-    """A track whose eyes are hardly ever further apart, in pixels, is nobody's, however long it is."""
+    min_eye_pixels: float = 9.0
+    """A track whose eyes are hardly ever further apart, in pixels, is nobody's, however long it is. It is where faces
+    begin to be restored fully (``fading.full_eye_pixels``)."""
     min_sights: int = 3
     """Nor does a track in which the face was seen in fewer frames."""
     own_person_seconds: float = 1.0

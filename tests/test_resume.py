@@ -138,7 +138,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_result(film: Film, tmp_path: P
     assert len(set(earlier)) >= 4  # kills came at different segments
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on file size")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit on file size, tried on Linux alone")
 @pytest.mark.parametrize("room", [12_000, 50_000])
 def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(film: Film, tmp_path: Path, room: int) -> None:
     """A limit on the size of files stands for the disk: first a segment, then the joined file does not fit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from vidrestore.restorers.compact.coarse import SIDE
 from vidrestore.restorers.compact.memory import Memory
 from vidrestore.restorers.compact.network import CompactNetwork
-from vidrestore.training.degradations import Degradation, degrade
+from vidrestore.training.degradations import Degradation, degrade, moderate, severe
 from vidrestore.training.loop import RunSettings, autocast, train
 from vidrestore.training.portraits import AlignedPortrait
 from vidrestore.types import Floats, Image
@@ -77,19 +77,14 @@ class CoarseSampleMaker:
 def _degradation(rng: np.random.Generator) -> Degradation:
     """Six of ten severe, two moderate, two between; in pixels of a picture half as large as the recipes'."""
     kind = rng.random()
-    if kind < 0.6:
-        blur, downscale, noise, quality = (8, 16), (8, 32), 20, 30
-    elif kind < 0.8:
-        blur, downscale, noise, quality = (0, 8), (1, 8), 15, 60
-    else:
-        blur, downscale, noise, quality = (2, 16), (2, 24), 20, 30
-    return Degradation(
-        blur_sigma=rng.uniform(*blur) / 2,
-        downscale=max(1.0, rng.uniform(*downscale) / 2),
-        noise=rng.uniform(0, noise),
-        jpeg_quality=int(rng.integers(quality, 101)),
-        seed=int(rng.integers(2**31)),
-    )
+    recipe = severe if kind < 0.6 else moderate if kind < 0.8 else _between
+    full = recipe(rng)
+    return replace(full, blur_sigma=full.blur_sigma / 2, downscale=max(1.0, full.downscale / 2))
+
+
+def _between(rng: np.random.Generator) -> Degradation:
+    """Blur 2..16, downscale 2..24, noise 0..20, JPEG 30..100."""
+    return replace(severe(rng), blur_sigma=rng.uniform(2, 16), downscale=rng.uniform(2, 24))
 
 
 def _moved(image: Image, rng: np.random.Generator, amount: float, mirrored: bool) -> Floats:
